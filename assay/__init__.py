@@ -1,0 +1,1 @@
+"""Assay puts what people say about deep learning to the test."""
