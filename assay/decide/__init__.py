@@ -1,0 +1,1 @@
+"""How a claim is decided: sequential statistical tests and proofs by solvers."""

@@ -1,0 +1,152 @@
+"""The ledger: every statement of the documents, and how the verdicts of its claims become its own.
+
+No verdict stands in the ledger. Coverage and verdicts are computed from the claims of a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from assay.claim import CORRECTION
+from assay.errors import LedgerError
+
+Result = Mapping[str, Any]
+REQUIRED = ("id", "document", "question", "topic", "statement", "kind", "executable")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A sentence of a document in our words; `reason` says why it is not executable; `related` repeats or contradicts it."""
+
+    id: str
+    document: str
+    question: int
+    topic: str
+    statement: str
+    kind: str
+    executable: bool
+    reason: str = ""
+    related: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All statements in the documents' order, and the titles of documents and questions."""
+
+    statements: Mapping[str, Statement]
+    documents: Mapping[str, Any] = field(default_factory=dict)
+
+    def topic_of(self, statement_id: str) -> str:
+        statement = self.statements.get(statement_id)
+        if statement is None:
+            raise LedgerError(f"statement {statement_id} is not in the ledger; add it to claims/ledger.yaml or mend the claim's id")
+        return statement.topic
+
+
+def load_ledger(path: Path) -> Ledger:
+    """Read and check the ledger; says which entry is wrong."""
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, yaml.YAMLError) as error:
+        raise LedgerError(f"ledger {path.name} cannot be read: {str(error).splitlines()[0]}; mend the file") from error
+    if not isinstance(document, dict) or not isinstance(document.get("statements"), list):
+        raise LedgerError(f"ledger {path.name} has no list of statements; expected the keys documents and statements")
+    statements: dict[str, Statement] = {}
+    for position, entry in enumerate(document["statements"]):
+        statement = _statement(entry, position)
+        if statement.id in statements:
+            raise LedgerError(f"ledger entry {statement.id} stands twice; remove one")
+        statements[statement.id] = statement
+    return Ledger(statements, document.get("documents", {}))
+
+
+def _statement(entry: Any, position: int) -> Statement:
+    missing = [key for key in REQUIRED if not isinstance(entry, dict) or key not in entry]
+    if missing:
+        raise LedgerError(f"ledger entry {position + 1} lacks {', '.join(missing)}; expected {', '.join(REQUIRED)}")
+    unknown = set(entry) - {*REQUIRED, "reason", "related"}
+    if unknown:
+        raise LedgerError(f"ledger entry {entry['id']} has unknown keys: {', '.join(sorted(unknown))}")
+    if not entry["executable"] and not entry.get("reason"):
+        raise LedgerError(f"ledger entry {entry['id']} is not executable and gives no reason; add reason")
+    return Statement(**{**entry, "related": tuple(entry.get("related", ()))})
+
+
+def judge(statement: Statement, claims: Iterable[Result], deciding_subject: str) -> dict[str, Any]:
+    """The statement's line in results.json, computed from the results of its claims on the deciding subject."""
+    mine = [c for c in claims if c["subject"] == deciding_subject]
+    deciding = [c for c in mine if c["reading"] != CORRECTION]
+    verdict, reason = _verdict(statement, deciding)
+    return {
+        "id": statement.id, "document": statement.document, "question": statement.question, "topic": statement.topic,
+        "statement": statement.statement, "kind": statement.kind, "executable": statement.executable,
+        "verdict": verdict, "reason": reason, "correct": _correct(deciding, verdict),
+        "readings": _readings(deciding), "claims": sorted({c["id"] for c in mine}), "related": list(statement.related),
+    }  # fmt: skip
+
+
+def _verdict(statement: Statement, deciding: list[Result]) -> tuple[str, str]:
+    if not statement.executable:
+        return "not-executable", statement.reason
+    if not deciding:
+        return "undecided", "no claim yet"
+    verdicts = {reading: _of_reading(claims) for reading, claims in _by_reading(deciding).items()}
+    if "undecided" in verdicts.values():
+        return "undecided", _why_undecided(deciding)
+    if len(set(verdicts.values())) > 1:
+        return "ambiguous", "; ".join(f"{reading}: {_words(verdict)}" for reading, verdict in verdicts.items())
+    verdict = next(iter(verdicts.values()))
+    return verdict, _conditions(deciding) if verdict == "conditional" else ""
+
+
+def _by_reading(claims: list[Result]) -> dict[str, list[Result]]:
+    readings: dict[str, list[Result]] = {}
+    for claim in claims:
+        readings.setdefault(claim["reading"], []).append(claim)
+    return readings
+
+
+def _of_reading(claims: list[Result]) -> str:
+    """One reading: all hold, or all refuted, or parts of the domain that differ; a claim refuted without a named part refutes it all."""
+    verdicts = {c["verdict"] for c in claims}
+    if verdicts & {"inconclusive", "unsupported"}:
+        return "undecided"
+    if len(verdicts) == 1:
+        return str(next(iter(verdicts)))
+    if any(c["verdict"] == "refuted" and not c["covers"] for c in claims):
+        return "refuted"
+    return "conditional"
+
+
+def _why_undecided(claims: list[Result]) -> str:
+    open_claims = [c for c in claims if c["verdict"] in ("inconclusive", "unsupported")]
+    return "; ".join(f"{c['name']}: {c['problem'] or 'the evidence did not decide'}" for c in open_claims)
+
+
+def _conditions(claims: list[Result]) -> str:
+    parts = [f"holds where {c['boundary']}" for c in claims if c["verdict"] == "conditional"]
+    parts += [f"{_words(c['verdict'])}: {c['covers']}" for c in claims if c["verdict"] in ("holds", "refuted") and c["covers"]]
+    return "; ".join(parts)
+
+
+def _correct(claims: list[Result], verdict: str) -> str:
+    """What is true instead: said by the claims that were refuted in this run."""
+    if verdict in ("holds", "undecided", "not-executable"):
+        return ""
+    return " ".join(dict.fromkeys(c["instead"] for c in claims if c["verdict"] == "refuted" and c["instead"]))
+
+
+def _readings(claims: list[Result]) -> list[dict[str, Any]]:
+    return [
+        {"reading": reading, "verdict": _of_reading(group), "claims": [c["id"] for c in group]}
+        for reading, group in _by_reading(claims).items()
+    ]
+
+
+def _words(verdict: str) -> str:
+    return {"conditional": "holds under conditions", "ambiguous": "depends on the reading"}.get(verdict, verdict)
