@@ -1,0 +1,134 @@
+"""The command line: thin. Bad use gives one clear line and exit status 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from assay.config import load_config
+from assay.errors import AssayError, UsageError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Puts what people say about deep learning to the test.",
+)
+console = Console()
+problems = Console(stderr=True)
+
+
+@app.command()
+def run(
+    ids: Annotated[list[str] | None, typer.Argument(help="claim ids, claim names, statement ids or questions (gfg-42)")] = None,
+    keyword: Annotated[str, typer.Option("-k", help="pytest expression over claim names")] = "",
+    topic: Annotated[list[str] | None, typer.Option("--topic", help="only claims of this topic")] = None,
+    subject: Annotated[list[str] | None, typer.Option("--subject", help="subject under the claims; the first one decides the statements")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    seed: Annotated[int, typer.Option(help="seed of the run")] = 0,
+    examples: Annotated[int, typer.Option(help="examples of each property-tested claim", min=1)] = 100,
+    record: Annotated[bool, typer.Option("--record", help="record the verdicts, to notice drift later")] = False,
+    out: Annotated[Path, typer.Option(help="folder of the results and the report")] = Path("reports"),
+    workers: Annotated[int, typer.Option(help="processes; 0 for one a core", min=0)] = 0,
+    memory: Annotated[int, typer.Option(help="MiB of data a process may hold; 0 for no limit", min=0)] = 6144,
+) -> None:
+    """Run claims and write results.json, junit.xml and index.html."""
+    from assay.session import Request, run_claims
+
+    request = Request(
+        ids=ids or [], keyword=keyword, topics=topic or [], subjects=subject or ["reference", "torch"], device=device, seed=seed,
+        examples=examples, record=record, out=out, workers=workers or os.cpu_count() or 1, memory=memory,
+    )  # fmt: skip
+    raise typer.Exit(run_claims(request, console))
+
+
+@app.command("list")
+def list_claims(topic: Annotated[str, typer.Option(help="only this topic")] = "") -> None:
+    """List every claim with its statement and prediction."""
+    from assay.session import Catalogue
+
+    catalogue = Catalogue.load(load_config())
+    if topic and topic not in catalogue.topics():
+        raise UsageError(f"topic {topic} is unknown; expected one of: {', '.join(sorted(catalogue.topics()))}")
+    table = Table("claim", "topic", "predicted", "roles", box=None)
+    for claim in catalogue.claims.values():
+        if not topic or catalogue.ledger.topic_of(claim.statement_id) == topic:
+            table.add_row(claim.id, catalogue.ledger.topic_of(claim.statement_id), claim.expect.verdict, " ".join(claim.needs))
+    console.print(table)
+
+
+@app.command()
+def show(word: Annotated[str, typer.Argument(help="a statement id, a claim id or a claim name")]) -> None:
+    """Show a statement with its claims, or a claim with its header."""
+    from assay.session import Catalogue
+
+    for line in Catalogue.load(load_config()).describe(word):
+        console.print(line, markup=False, highlight=False)
+
+
+@app.command()
+def diff(old: Path, new: Path) -> None:
+    """Compare two runs (results.json or index.html): flipped verdicts first, then numbers, then environment."""
+    from assay.report.diff import diff_files
+
+    raise typer.Exit(diff_files(old, new, console))
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="results.json of a run")] = Path("reports/results.json"),
+    out: Annotated[Path, typer.Option(help="the page to write")] = Path("reports/index.html"),
+) -> None:
+    """Make the HTML page again from results.json."""
+    from assay.report.html import render
+
+    out.write_text(render(read_results(results)), encoding="utf-8")
+    console.print(f"wrote {out}")
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """The results of a run, checked against the schema."""
+    from assay.report.schema import validate
+
+    try:
+        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"results {path} cannot be read: {error}; run assay run first") from error
+    validate(results)
+    return results
+
+
+def main() -> None:
+    """Entry point: whatever Assay refuses is one line on stderr and exit status 2."""
+    try:
+        app(standalone_mode=False)
+    except AssayError as error:
+        problems.print(f"assay: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except typer.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    except Exception as error:
+        _usage(error)
+
+
+def _usage(error: Exception) -> None:
+    """Errors of the argument parser are one line as well; anything else is a defect of ours and keeps its traceback."""
+    import click
+
+    if not isinstance(error, click.ClickException):
+        raise error
+    problems.print(f"assay: {error.format_message()}", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

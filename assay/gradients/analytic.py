@@ -1,0 +1,194 @@
+"""The gradient that the candidate computes: vector-Jacobian products in its own dtype, returned as flat float64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from assay.errors import GradientInputError
+from assay.gradients.flat import count, flat, joined, unflat
+from assay.gradients.target import Target
+
+EXPECTED_FAILURES = (RuntimeError, ValueError, TypeError, ArithmeticError, IndexError, AttributeError, NotImplementedError)
+
+
+class Analytic:
+    """One forward pass of the target with its graph (or saved tensors) kept; `pull` maps a cotangent to gradients.
+
+    `kept` are the outputs that the candidate differentiates; `raw` the last gradients as they came; `missing` the inputs that
+    got no gradient; `failure` what the backward raised, if it did.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.leaves = [_leaf(value, k in target.wrt) for k, value in enumerate(target.inputs)]
+        self.raw: list[Any] = []
+        self.missing: set[int] = set()
+        self.failure: str | None = None
+        self.batched = True
+        with torch.enable_grad():
+            self.saved, self.all_outputs = self._forward()
+        found = [k for k, value in enumerate(self.all_outputs) if value.requires_grad]
+        self.kept = tuple(range(len(self.all_outputs))) if target.backward is not None or not found else tuple(found)
+        self.detached = target.backward is None and not found
+        self.outputs = tuple(self.all_outputs[k] for k in self.kept)
+
+    def _forward(self) -> tuple[Any, tuple[Tensor, ...]]:
+        leaves = self.leaves
+        if self.target.backward is not None:
+            leaves = [leaf.detach() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        try:
+            returned = self.target.call(leaves)
+        except EXPECTED_FAILURES as error:
+            if "leaf Variable" not in str(error):
+                raise GradientInputError(_raised(self.target.label, error)) from error
+            returned = self.target.call([leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves])
+        outputs = self.target.tensors(returned)
+        return (returned[1] if self.target.backward is not None else None), outputs
+
+    @property
+    def rows(self) -> int:
+        """The number of real output coordinates that take a cotangent."""
+        return 1 if self.target.cotangent is not None else sum(count(value) for value in self.outputs)
+
+    def cotangents(self, w: Tensor) -> tuple[Tensor, ...]:
+        """The flat cotangent w (m,) as tensors like the outputs; with a given cotangent w is its factor (1,)."""
+        if self.target.cotangent is not None:
+            w = joined(self.target.cotangent) * w
+        parts = torch.split(w, [count(value) for value in self.outputs])
+        return tuple(unflat(part, value) for part, value in zip(parts, self.outputs, strict=True))
+
+    def pull(self, w: Tensor) -> list[Tensor]:
+        """The gradients (n_i,) of <w, y> with respect to each differentiated input; zeros where there is none."""
+        return self.pull_tensors(self.cotangents(w))
+
+    def pull_tensors(self, cotangents: Sequence[Tensor | None]) -> list[Tensor]:
+        """As `pull`, for cotangents shaped like the outputs (None: undefined)."""
+        self.raw = self._raw(cotangents)
+        result = []
+        for position, gradient in zip(self.target.wrt, self.raw, strict=True):
+            like = self.target.inputs[position]
+            if gradient is None:
+                self.missing.add(position)
+            result.append(_fitted(gradient, like))
+        return result
+
+    def _raw(self, cotangents: Sequence[Tensor | None]) -> list[Any]:
+        wanted = [self.leaves[k] for k in self.target.wrt]
+        if self.detached:
+            return [None] * len(wanted)
+        if self.target.backward is not None:
+            return self._called(cotangents)
+        live = [(y, w) for y, w in zip(self.outputs, cotangents, strict=True)]
+        try:
+            return list(
+                torch.autograd.grad(
+                    [y for y, _ in live], wanted, [w for _, w in live], retain_graph=True, allow_unused=True
+                )
+            )
+        except EXPECTED_FAILURES as error:
+            raise GradientInputError(_raised(f"the backward of {self.target.label}", error)) from error
+
+    def _called(self, cotangents: Sequence[Tensor | None]) -> list[Any]:
+        assert self.target.backward is not None
+        dy = cotangents[0] if len(cotangents) == 1 else tuple(cotangents)
+        if self.target.seed is not None:
+            torch.manual_seed(self.target.seed)
+        try:
+            returned = self.target.backward(self.saved, dy, **self.target.hyper)
+        except EXPECTED_FAILURES as error:
+            raise GradientInputError(_raised(f"the backward of {self.target.label}", error)) from error
+        if isinstance(returned, dict):
+            return [returned.get(self.target.names[k]) for k in self.target.wrt]
+        gradients = list(returned) if isinstance(returned, (tuple, list)) else [returned]
+        tensors = [k for k, value in enumerate(self.target.inputs) if isinstance(value, Tensor)]
+        if len(gradients) == len(self.target.inputs):
+            return [gradients[k] for k in self.target.wrt]
+        if len(gradients) == len(tensors):
+            return [gradients[tensors.index(k)] for k in self.target.wrt]
+        if len(gradients) == len(self.target.wrt):
+            return gradients
+        raise GradientInputError(
+            f"the backward of {self.target.label} returns the wrong number of gradients: {len(gradients)}, expected "
+            f"{len(tensors)} (one per tensor); return None where an input has no gradient"
+        )
+
+    def pull_rows(self, rows: Tensor) -> list[Tensor]:
+        """`pull` for each row of rows (p, m): gradients (p, n_i), batched where the backward allows it."""
+        batched = self._batch(rows) if self.batched and rows.shape[0] > 2 else None
+        if batched is None:
+            single = [self.pull(row) for row in rows]
+            return [torch.stack([gradients[k] for gradients in single]) for k in range(len(self.target.wrt))]
+        return batched
+
+    def _batch(self, rows: Tensor) -> list[Tensor] | None:
+        """Batched vector-Jacobian products, or None when the backward refuses or the batch changes its result."""
+        if self.target.backward is not None or self.detached or self.target.cotangent is not None:
+            return None
+        wanted = [self.leaves[k] for k in self.target.wrt]
+        parts = torch.split(rows, [count(value) for value in self.outputs], dim=1)
+        stacked = [_batch_of(part, value) for part, value in zip(parts, self.outputs, strict=True)]
+        try:
+            raw = torch.autograd.grad(
+                self.outputs, wanted, stacked, retain_graph=True, allow_unused=True, is_grads_batched=True
+            )
+            found = [_rows_of(g, rows.shape[0], leaf) for g, leaf in zip(raw, wanted, strict=True)]
+        except Exception:  # a backward that cannot be batched may raise anything; it is then called row by row
+            self.batched = False
+            return None
+        alone = self.pull(rows[-1])
+        for gradient, single in zip(found, alone, strict=True):
+            size = float(single.abs().nan_to_num().max()) if single.numel() else 0.0
+            if not torch.allclose(gradient[-1], single, rtol=0.0, atol=1e-9 * size, equal_nan=True):
+                self.batched = False
+                return None
+        return found
+
+
+def _leaf(value: Any, wanted: bool) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    leaf = value.detach().clone(memory_format=torch.preserve_format)
+    return leaf.requires_grad_() if wanted else leaf
+
+
+def _fitted(gradient: Any, like: Tensor) -> Tensor:
+    """A gradient as (n,) float64: zeros for None; a wrong shape that broadcasts is expanded (a finding of its own names it)."""
+    if gradient is None:
+        return torch.zeros(count(like), dtype=torch.float64, device=like.device)
+    gradient = gradient.detach()
+    gradient = gradient.to_dense() if gradient.layout is not torch.strided else gradient
+    if like.is_complex() and not gradient.is_complex():
+        gradient = gradient.to(like.dtype)
+    elif gradient.is_complex() and not like.is_complex():
+        gradient = gradient.real
+    if gradient.shape != like.shape:
+        if gradient.numel() == like.numel():
+            gradient = gradient.reshape(like.shape)
+        else:
+            try:
+                gradient = gradient.expand(like.shape)
+            except RuntimeError:
+                return torch.full((count(like),), torch.nan, dtype=torch.float64, device=like.device)
+    return flat(gradient)
+
+
+def _batch_of(rows: Tensor, like: Tensor) -> Tensor:
+    if like.is_complex():
+        return torch.view_as_complex(rows.reshape(-1, *like.shape, 2).to(like.real.dtype).contiguous())
+    return rows.reshape(-1, *like.shape).to(like.dtype)
+
+
+def _rows_of(gradient: Tensor | None, rows: int, leaf: Tensor) -> Tensor:
+    if gradient is None:
+        return torch.zeros(rows, count(leaf), dtype=torch.float64, device=leaf.device)
+    real = torch.view_as_real(gradient.resolve_conj()) if gradient.is_complex() else gradient
+    return real.detach().reshape(rows, -1).to(torch.float64)
+
+
+def _raised(subject: str, error: BaseException) -> str:
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{subject} raises {type(error).__name__}: {first}, expected a result; mend it, or give inputs that it accepts"

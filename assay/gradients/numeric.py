@@ -1,0 +1,123 @@
+"""Derivatives by extrapolated central differences, each with an error bar; kinks by one-sided slopes.
+
+Along a direction v the function is sampled at x ± h_k·v with h_k = h_0·4^-k. The slopes D_k/(2·h_k) have an error series in h²,
+so Richardson's table T[k, j] = T[k, j-1] + (T[k, j-1] - T[k-1, j-1])/(16^j - 1) removes one power after another.
+Moving one row down divides the truncation of column j by 16^(j+1) and multiplies the rounding by 4; therefore the step
+between two rows of one column bounds both: the truncation of the upper and the rounding of the lower.
+Sources: Richardson 1911; Ridders 1982 (table); Moré and Wild 2011 (noise measured from differences, not from a model).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+RATIO = 4.0
+ROWS = 10
+COLUMNS = 4
+# A difference is blamed on the gradient beyond five bars: no right row of 682,200 measured ones exceeded that (design document).
+MARGIN = 5.0
+UNIT = float(np.finfo(np.float64).eps) / 2
+
+
+def steps(first: float, rows: int = ROWS) -> Array:
+    """The ladder h_0, h_0/4, h_0/16, ...: (rows,)."""
+    return first * RATIO ** -np.arange(rows, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A derivative (...), its error bar (...), the ladder row it was taken from and the measured noise of the function."""
+
+    value: Array
+    bar: Array
+    row: NDArray[np.int64]
+    noise: Array
+
+
+def table(slopes: Array, columns: int = COLUMNS) -> list[Array]:
+    """Richardson's table of slopes (..., rows): column j has shape (..., rows), NaN above its first entry."""
+    found = [slopes]
+    for j in range(1, min(columns, slopes.shape[-1])):
+        last = found[-1]
+        following = np.full_like(last, np.nan)
+        following[..., 1:] = last[..., 1:] + (last[..., 1:] - last[..., :-1]) / (16.0**j - 1)
+        found.append(following)
+    return found
+
+
+def estimate(differences: Array, ladder: Array, floor: Array | float) -> Estimate:
+    """The derivative from central differences F(+h) - F(-h) of shape (..., rows), rows along the ladder (rows,).
+
+    `floor` (...) is the smallest noise that one difference can have, from the format of the function's values.
+    """
+    with np.errstate(all="ignore"):
+        columns = table(differences / (2 * ladder))
+        noise = np.maximum(_noise(columns, ladder), floor)
+        best = np.full(differences.shape[:-1], np.inf)
+        value = np.full(differences.shape[:-1], np.nan)
+        row = np.zeros(differences.shape[:-1], dtype=np.int64)
+        for column in columns:
+            change = np.abs(np.diff(column, axis=-1))
+            bars = np.maximum(change, noise[..., None] / ladder[1:])
+            bars = np.where(np.isfinite(bars), bars, np.inf)
+            k = bars.argmin(axis=-1)
+            bar = np.take_along_axis(bars, k[..., None], -1)[..., 0]
+            better = bar < best
+            best = np.where(better, bar, best)
+            value = np.where(better, np.take_along_axis(column[..., 1:], k[..., None], -1)[..., 0], value)
+            row = np.where(better, k + 1, row)
+    still = (differences == 0).all(axis=-1)
+    return Estimate(np.where(still, 0.0, value), np.where(still, 0.0, best), row, np.where(still, 0.0, noise))
+
+
+def _noise(columns: list[Array], ladder: Array) -> Array:
+    """The noise of one difference: what is left of the steps between rows after three extrapolations, times the step.
+
+    Where truncation is gone, a step between rows k-1 and k is rounding divided by 2·h_k; the upper quartile over the rows is
+    taken because a hidden low-precision stage is constant, hence silent, at the smallest steps.
+    """
+    deep = columns[-1]
+    sizes = np.abs(np.diff(deep, axis=-1)) * ladder[1:]
+    sizes = np.where(np.isfinite(sizes), sizes, np.nan)
+    sizes = np.sort(sizes, axis=-1)
+    counts = np.isfinite(sizes).sum(axis=-1)
+    k = np.clip((3 * counts) // 4 - (counts > 0), 0, sizes.shape[-1] - 1)
+    found = np.take_along_axis(sizes, k[..., None].astype(np.int64), -1)[..., 0]
+    return np.nan_to_num(found, nan=0.0)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """One-sided slopes (...): `kink` where they stay apart as the step shrinks; `settled` where they do anything but jump."""
+
+    left: Array
+    right: Array
+    kink: NDArray[np.bool_]
+
+
+def sides(forward: Array, backward: Array, ladder: Array, noise: Array) -> Sides:
+    """One-sided slopes from F(+h) - F(0) and F(0) - F(-h), both (..., rows).
+
+    The gap of the slopes is proportional to h on a smooth function, to 1/h in noise, and constant at a kink. A kink is claimed
+    where the gap exceeds eight times its noise on the last three rows that rise above the noise, and changes there by
+    less than a factor 1.5 a row (a smooth function changes it by 4, a square-root cusp by 2).
+    """
+    with np.errstate(all="ignore"):
+        gap = (forward - backward) / ladder
+        audible = np.abs(gap) > 8 * noise[..., None] / ladder
+        last = np.where(audible, np.arange(ladder.size), -1).max(axis=-1)
+        kink = last >= 2
+        at = np.maximum(last, 2)[..., None]
+        chosen = [np.take_along_axis(gap, at - k, -1)[..., 0] for k in range(3)]
+        heard = [np.take_along_axis(audible, at - k, -1)[..., 0] for k in range(3)]
+        for k in range(2):
+            kink &= heard[k + 1] & (np.abs(chosen[k]) < 1.5 * np.abs(chosen[k + 1]))
+            kink &= (np.abs(chosen[k + 1]) < 1.5 * np.abs(chosen[k])) & (chosen[k] * chosen[k + 1] > 0)
+        right = np.take_along_axis(forward / ladder, at, -1)[..., 0]
+        left = np.take_along_axis(backward / ladder, at, -1)[..., 0]
+    return Sides(left, right, kink)

@@ -1,0 +1,197 @@
+"""One run of claims: what was asked for, pytest underneath, progress on the terminal, files at the end."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from assay.claim import Claim
+from assay.config import Config, load_config
+from assay.errors import AssayError, UsageError
+from assay.ledger import Ledger, load_ledger
+from assay.plugin import Recorder
+from assay.registry import choose, load_claims, nearest, with_corrections
+from assay.results import RUN_BOUND, drift, load_record, record_of
+from assay.subject import choose_subjects
+
+FAILED = ("surprising", "toothless", "error")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run was asked to do; see `assay run --help`."""
+
+    ids: list[str]
+    keyword: str
+    topics: list[str]
+    subjects: list[str]
+    device: str
+    seed: int
+    examples: int
+    record: bool
+    out: Path
+    workers: int
+    memory: int
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All claims and all statements."""
+
+    claims: dict[str, Claim]
+    ledger: Ledger
+
+    @classmethod
+    def load(cls, config: Config) -> Catalogue:
+        claims, ledger = load_claims(config.claims_folder, config.claims), load_ledger(config.ledger)
+        for claim in claims.values():
+            for sid in claim.statements:
+                ledger.topic_of(sid)
+        return cls(claims, ledger)
+
+    def topics(self) -> set[str]:
+        return {statement.topic for statement in self.ledger.statements.values()}
+
+    def select(self, request: Request) -> list[str]:
+        """The claim ids that a request means, corrections included."""
+        ids = choose(request.ids, self.claims, self.ledger.statements) if request.ids else list(self.claims)
+        for topic in request.topics:
+            if topic not in self.topics():
+                raise UsageError(f"topic {topic} is unknown; nearest: {', '.join(nearest(topic, self.topics()))}")
+        if request.topics:
+            ids = [cid for cid in ids if self._topics_of(self.claims[cid]) & set(request.topics)]
+        return with_corrections(ids, self.claims)
+
+    def _topics_of(self, claim: Claim) -> set[str]:
+        return {self.ledger.topic_of(sid) for sid in claim.statements}
+
+    def describe(self, word: str) -> Iterator[str]:
+        """Lines about a statement and its claims, or about one claim."""
+        statement = self.ledger.statements.get(word)
+        ids = [c.id for c in self.claims.values() if word in c.statements] if statement else choose([word], self.claims, [])
+        if statement:
+            yield f"{statement.id} ({statement.topic}, {statement.kind}): {statement.statement}"
+            if not statement.executable:
+                yield f"not executable: {statement.reason}"
+            elif not ids:
+                yield "undecided: no claim yet"
+        for claim in (self.claims[cid] for cid in ids):
+            yield f"\n{claim.id}\n  {claim.sentence}\n  reading: {claim.reading}; predicted: {claim.expect.verdict}; roles: {', '.join(claim.needs) or 'none'}"
+            yield "  " + claim.docstring.replace("\n", "\n  ")
+            yield "  controls: " + "; ".join(claim.controls)
+
+
+def run_claims(request: Request, console: Console) -> int:
+    """Run what was asked for; exit status 0 if all came out as predicted, 1 if not, 2 for bad use."""
+    config = load_config()
+    _check_device(request.device)
+    choose_subjects(request.subjects, config.subjects)
+    selected = Catalogue.load(config).select(request)
+    if not selected:
+        raise UsageError("no claim is selected: the ids, topics and keyword have none in common; see assay list")
+    results_path = request.out / "results.json"
+    recorder = _run_pytest(request, config, selected, results_path, console)
+    document = recorder.book.finish()
+    if not document["claims"]:
+        raise UsageError(f"no claim ran: {'; '.join(recorder.collection_errors) or 'the keyword matches none'}")
+    return _conclude(document, request, config, console)
+
+
+def _check_device(device: str) -> None:
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"device {device} is unknown, expected cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device cuda was asked for, but torch finds none here; use --device cpu, or install a CUDA build of torch")
+
+
+def _run_pytest(request: Request, config: Config, selected: list[str], results: Path, console: Console) -> Recorder:
+    arguments = [
+        str(config.claims_folder), f"--rootdir={config.root}", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-W", "error",
+        "-n", str(request.workers), "--dist", "worksteal", f"--junitxml={request.out / 'junit.xml'}",
+        f"--assay-seed={request.seed}", f"--assay-device={request.device}", f"--assay-examples={request.examples}",
+        f"--assay-results={results}", f"--assay-select={json.dumps(selected)}", f"--assay-memory={0 if request.device == 'cuda' else request.memory}",
+    ]  # fmt: skip
+    arguments += [f"--assay-subject={name}" for name in request.subjects]
+    if request.keyword:
+        arguments += ["-k", request.keyword]
+    request.out.mkdir(parents=True, exist_ok=True)
+    follower = _Follower(console, request.workers)
+    captured = io.StringIO()
+    with follower.shown(), redirect_stdout(captured):
+        code = pytest.main(arguments, plugins=[follower])
+    if follower.recorder is None or code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
+        raise AssayError(f"pytest could not run the claims (status {int(code)}): {captured.getvalue().strip()[-2000:]}")
+    return follower.recorder
+
+
+class _Follower:
+    """Progress: claims done, running, left, and each claim that is not as predicted as soon as it is known."""
+
+    def __init__(self, console: Console, workers: int) -> None:
+        self.recorder: Recorder | None = None
+        self._console = console
+        self._progress = Progress(
+            TextColumn("claims"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[now]}"),
+            console=console, transient=True,
+        )  # fmt: skip
+        self._task = self._progress.add_task("claims", total=None, now="")
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        with self._progress:
+            yield
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        self.recorder = config.pluginmanager.get_plugin("assay-recorder")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._update()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self._update()
+
+    def _update(self) -> None:
+        if self.recorder is None:
+            return
+        running = [nodeid.rpartition("::")[2] for nodeid in self.recorder.running]
+        done, total = len(self.recorder.book.results), self.recorder.book.total
+        self._progress.update(self._task, completed=done, total=total or None, now=f"left {total - done}; running {', '.join(running[:2])}")
+        if not self._console.is_terminal and done and done % 50 == 0 and self._last_said != done:
+            self._last_said = done
+            print(f"{done} of {total} claims done", file=sys.stderr, flush=True)
+
+    _last_said = 0
+
+
+def _conclude(document: dict[str, Any], request: Request, config: Config, console: Console) -> int:
+    """Report, record, drift, exit status."""
+    from assay.report.html import render
+    from assay.report.terminal import summary
+
+    (request.out / "index.html").write_text(render(document), encoding="utf-8")
+    summary(document, console)
+    for line in drift(document, load_record(config.record)):
+        console.print(f"verdict changed: {line}", markup=False, highlight=False)
+    if request.record:
+        record = load_record(config.record) | record_of(document)
+        config.record.write_text(json.dumps(dict(sorted(record.items())), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    bound = document["run"]["false_alarm_bound"]
+    if bound > RUN_BOUND:
+        console.print(f"the run's false-alarm bound is {bound:.1e}, expected at most {RUN_BOUND:.0e}; lower ALPHA in assay/decide/trial.py")
+        return 1
+    failed = [c for c in document["claims"] if c["status"] in FAILED and not c["differs"]]
+    return 1 if failed or document["run"]["partial"] else 0
