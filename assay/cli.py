@@ -122,11 +122,10 @@ def main() -> None:
 
 def _usage(error: Exception) -> None:
     """Errors of the argument parser are one line as well; anything else is a defect of ours and keeps its traceback."""
-    import click
-
-    if not isinstance(error, click.ClickException):
+    message = getattr(error, "format_message", None)
+    if message is None:
         raise error
-    problems.print(f"assay: {error.format_message()}", markup=False, highlight=False, soft_wrap=True)
+    problems.print(f"assay: {message()}; see assay --help", markup=False, highlight=False, soft_wrap=True)
     sys.exit(2)
 
 

@@ -104,8 +104,9 @@ def sides(forward: Array, backward: Array, ladder: Array, noise: Array) -> Sides
     """One-sided slopes from F(+h) - F(0) and F(0) - F(-h), both (..., rows).
 
     The gap of the slopes is proportional to h on a smooth function, to 1/h in noise, and constant at a kink. A kink is claimed
-    where the gap exceeds eight times its noise on the last three rows that rise above the noise, and changes there by
-    less than a factor 1.5 a row (a smooth function changes it by 4, a square-root cusp by 2).
+    where the gap exceeds eight times its noise on the last three rows that rise above the noise, changes there by less than a
+    factor 1.5 a row (a smooth function changes it by 4, a square-root cusp by 2), and is hidden below by noise alone: a gap
+    that vanishes at a smaller, quieter step is a kink nearby, not here.
     """
     with np.errstate(all="ignore"):
         gap = (forward - backward) / ladder
@@ -118,6 +119,9 @@ def sides(forward: Array, backward: Array, ladder: Array, noise: Array) -> Sides
         for k in range(2):
             kink &= heard[k + 1] & (np.abs(chosen[k]) < 1.5 * np.abs(chosen[k + 1]))
             kink &= (np.abs(chosen[k + 1]) < 1.5 * np.abs(chosen[k])) & (chosen[k] * chosen[k + 1] > 0)
+        below = np.arange(ladder.size) > at
+        hidden = 8 * noise[..., None] / ladder >= np.abs(chosen[0])[..., None] / 1.5
+        kink &= (~below | hidden).all(axis=-1)
         right = np.take_along_axis(forward / ladder, at, -1)[..., 0]
         left = np.take_along_axis(backward / ladder, at, -1)[..., 0]
     return Sides(left, right, kink)

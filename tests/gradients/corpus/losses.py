@@ -42,7 +42,7 @@ def counted(t: Tensor) -> Tensor:
     return (t != IGNORED).sum().clamp(min=1)
 
 
-LABELS = joined(mixed(z=(3, 4)), fixed(t=[1, 3, 0]))
+LABELS = joined(mixed(z=(3, 4)), fixed(t=[1, 2, 0]))
 LABELLED = with_integers(exploring(z="nm"), 0, "z1", t="z0")
 CROSS_ENTROPY = Component(
     "cross-entropy",

@@ -209,6 +209,7 @@ NORMS = (
         Mistake.TERM,
         lambda dy, y, x, g, b: (standardised_back(dy * g, x, -1), (dy * layer_norm_without_eps(x)).sum(0), dy.sum(0)),
         note="off by a relative 1e-5",
+        dtypes=DOUBLE,
     ),
     LAYER_NORM.wrong(
         "scale from the input in place of the standardised",
