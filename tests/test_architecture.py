@@ -1,0 +1,73 @@
+"""The doors between the rooms: who may import whom. Every forbidden edge is printed."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("reference", "assay", "claims", "subjects")
+STANDARD = {"reference": {"torch"}, "claims": {"assay", "torch", "sympy"}, "subjects": {"assay", "reference", "torch"}}
+SMALL_STANDARD_LIBRARY = {
+    "__future__", "collections", "dataclasses", "enum", "functools", "importlib", "itertools", "math", "pkgutil", "typing", "os", "tempfile", "contextlib",
+}  # fmt: skip
+
+
+def imports_of(source: str, package: str) -> set[tuple[str, int]]:
+    """The top-level names that a module imports, with the line; relative imports stay inside their package."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {(alias.name, node.lineno) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((package if node.level else node.module or "", node.lineno))
+    return found
+
+
+def forbidden(room: str, source: str) -> list[str]:
+    """The edges out of `room` that the architecture does not allow."""
+    edges = []
+    for name, line in sorted(imports_of(source, room)):
+        top = name.partition(".")[0]
+        if room == "assay":
+            if top in ("reference", "claims", "subjects", "tests", "benchmarks"):
+                edges.append(f"line {line}: assay -> {top}")
+        elif top != room and top not in STANDARD[room] | SMALL_STANDARD_LIBRARY:
+            edges.append(f"line {line}: {room} -> {top}")
+    return edges
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_forbidden_import(room: str) -> None:
+    edges = [
+        f"{path.relative_to(ROOT)} {edge}"
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for edge in forbidden(room, path.read_text(encoding="utf-8"))
+    ]
+    assert edges == [], "\n".join(edges)
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("claims", "from reference.softmax import softmax"),
+        ("reference", "import assay"),
+        ("reference", "import numpy as np"),
+        ("assay", "from claims import lab"),
+        ("assay", "import reference.layers"),
+        ("subjects", "import claims.lab"),
+    ],
+)
+def test_a_planted_edge_is_seen(room: str, source: str) -> None:
+    assert forbidden(room, source)
+
+
+def test_no_room_is_called_utils() -> None:
+    banned = {"utils", "helpers", "common"}
+    assert [p for room in ROOMS for p in (ROOT / room).rglob("*") if p.stem in banned] == []
+
+
+def test_modules_stay_small() -> None:
+    """Never over 400 lines: a longer one holds two matters."""
+    long = {str(p.relative_to(ROOT)): n for room in ROOMS for p in (ROOT / room).rglob("*.py") if (n := p.read_text().count("\n")) > 400}
+    assert long == {}
