@@ -1,0 +1,21 @@
+"""Layers played by torch.nn.functional; replicas of the weights by torch.vmap."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+__all__ = ["dense"]
+
+
+def dense(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = None) -> torch.Tensor:
+    if w.dim() == 2 and (b is None or b.dim() == 1):
+        return functional.linear(x, w, b)
+    leading = torch.broadcast_shapes(x.shape[:-2], w.shape[:-2], () if b is None else b.shape[:-1])
+    x = x.expand(*leading, *x.shape[-2:]).reshape(-1, *x.shape[-2:])
+    w = w.expand(*leading, *w.shape[-2:]).reshape(-1, *w.shape[-2:])
+    if b is None:
+        y = torch.vmap(functional.linear)(x, w)
+    else:
+        y = torch.vmap(functional.linear)(x, w, b.expand(*leading, b.shape[-1]).reshape(-1, b.shape[-1]))
+    return y.reshape(*leading, *y.shape[-2:])
