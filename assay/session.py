@@ -117,7 +117,7 @@ def _check_device(device: str) -> None:
 
 def _run_pytest(request: Request, config: Config, selected: list[str], results: Path, console: Console) -> Recorder:
     arguments = [
-        str(config.claims_folder), f"--rootdir={config.root}", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-W", "error",
+        str(config.claims_folder), f"--rootdir={config.root}", "-q", "--assert=plain", "-p", "no:cacheprovider", "-W", "error",
         "-n", str(request.workers), "--dist", "worksteal", f"--junitxml={request.out / 'junit.xml'}",
         f"--assay-seed={request.seed}", f"--assay-device={request.device}", f"--assay-examples={request.examples}",
         f"--assay-results={results}", f"--assay-select={json.dumps(selected)}", f"--assay-memory={0 if request.device == 'cuda' else request.memory}",
