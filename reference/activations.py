@@ -1,4 +1,4 @@
-"""Activations: one non-linearity each, forward and backward. All but softmax, log-softmax and maxout act entry by entry.
+"""Activations: one non-linearity each, forward and backward. Most act entry by entry.
 
 Below, z is the input, y the output, dy the gradient of the loss by y and dz the gradient by z.
 """
@@ -14,7 +14,8 @@ Saved = tuple[torch.Tensor, ...]
 Gradient = tuple[torch.Tensor]
 
 __all__ = [
-    "elu", "hardtanh", "heaviside", "leaky_relu", "linear", "log_softmax", "maxout", "relu", "sigmoid", "softmax", "softsign", "tanh",
+    "elu", "hardtanh", "heaviside", "leaky_relu", "linear", "log_softmax", "maxout", "relu", "sigmoid", "softmax",
+    "softsign", "tanh",
 ]  # fmt: skip
 
 
@@ -69,7 +70,10 @@ def sigmoid_forward(z: torch.Tensor) -> tuple[torch.Tensor, Saved]:
     """
     require_floating("sigmoid", z=z)
     zero = torch.zeros((), dtype=z.dtype, device=z.device)
-    up, down = torch.minimum(z, zero).exp(), (-torch.maximum(z, zero)).exp()  # minimum shares a tie's slope, so (1) is smooth at 0
+    up, down = (
+        torch.minimum(z, zero).exp(),
+        (-torch.maximum(z, zero)).exp(),
+    )  # minimum shares a tie's slope, so (1) is smooth at 0
     y = up / (up + down)  # (1)
     return y, (y, down / (up + down))
 
@@ -108,7 +112,7 @@ def softsign_forward(z: torch.Tensor) -> tuple[torch.Tensor, Saved]:
         (1) y = z / (1 + |z|)
     Backward:
         (2) dz = dy / (1 + |z|)²
-    Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks (2010), section 3.3.
+    Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward networks (2010), section 3.3.
     """
     require_floating("softsign", z=z)
     return z / (1 + z.abs()), (z,)  # (1)
@@ -168,7 +172,7 @@ def elu_forward(z: torch.Tensor, *, alpha: float = 1.0) -> tuple[torch.Tensor, S
     Backward:
         (2) dz = dy where z > 0, else alpha · exp(z) · dy
     Conventions: smooth for alpha = 1; for other alpha the slope at the kink z = 0 is alpha.
-    Source: Clevert, Unterthiner, Hochreiter, Fast and accurate deep network learning by exponential linear units (2016).
+    Source: Clevert, Unterthiner, Hochreiter, Fast and accurate deep network learning by ELUs (2016).
     """
     require_floating("elu", z=z)
     below = alpha * torch.expm1(z.clamp_max(0))  # clamped, so that the unused branch stays finite

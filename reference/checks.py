@@ -9,7 +9,10 @@ def require_floating(name: str, **tensors: torch.Tensor | None) -> None:
     """Every tensor given by name has a real floating dtype; None stands for an optional tensor left out."""
     for argument, tensor in tensors.items():
         if tensor is not None and not tensor.is_floating_point():
-            raise ValueError(f"{name} got integers: {argument} is {tensor.dtype}, expected a floating dtype; convert it with .to(...)")
+            raise ValueError(
+                f"{name} got integers: {argument} is {tensor.dtype}, expected a floating dtype; "
+                "convert it with .to(...)"
+            )
 
 
 def require_dims(name: str, least: int, **tensors: torch.Tensor) -> None:
@@ -17,16 +20,22 @@ def require_dims(name: str, least: int, **tensors: torch.Tensor) -> None:
     for argument, tensor in tensors.items():
         if tensor.dim() < least:
             raise ValueError(
-                f"{name} got too few axes: {argument} has shape {tuple(tensor.shape)}, expected at least {least} axes; add the missing axis"
+                f"{name} got too few axes: {argument} has shape {tuple(tensor.shape)}, "
+                f"expected at least {least} axes; add the missing axis"
             )
 
 
 def require_axis(name: str, tensor: torch.Tensor, dim: int) -> None:
     """`dim` is an axis of the tensor and has at least one entry."""
     if not -tensor.dim() <= dim < tensor.dim():
-        raise ValueError(f"{name} got an axis that is not there: dim={dim} of shape {tuple(tensor.shape)}; expected -{tensor.dim()} <= dim < {tensor.dim()}")
+        raise ValueError(
+            f"{name} got an axis that is not there: dim={dim} of shape {tuple(tensor.shape)}, "
+            f"expected -{tensor.dim()} <= dim < {tensor.dim()}"
+        )
     if tensor.shape[dim] == 0:
-        raise ValueError(f"{name} got an empty axis: dim={dim} of shape {tuple(tensor.shape)}, expected at least one entry")
+        raise ValueError(
+            f"{name} got an empty axis: dim={dim} of shape {tuple(tensor.shape)}, expected at least one entry"
+        )
 
 
 def require_broadcast(name: str, *shapes: torch.Size | tuple[int, ...]) -> torch.Size:
@@ -47,8 +56,8 @@ def require_choice(name: str, argument: str, value: str, choices: tuple[str, ...
 def require_values(name: str, what: str, right: torch.Tensor) -> None:
     """All entries of the boolean tensor `right` are true.
 
-    Only values that can be read without waiting are looked at: on an accelerator and under vmap the check is left out, and the
-    component says in its conventions what it returns there.
+    Only values that can be read without waiting are looked at: on an accelerator and under vmap the check is left
+    out, and the component says in its conventions what it returns there.
     """
     if right.device.type != "cpu":
         return
@@ -57,4 +66,6 @@ def require_values(name: str, what: str, right: torch.Tensor) -> None:
     except RuntimeError:  # under vmap no single value exists to be read
         return
     if wrong:
-        raise ValueError(f"{name} got values out of range: {wrong} of {right.numel()}, expected {what}; mend them first")
+        raise ValueError(
+            f"{name} got values out of range: {wrong} of {right.numel()}, expected {what}; mend them first"
+        )

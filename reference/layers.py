@@ -22,7 +22,8 @@ def dense_forward(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = Non
         (2) dx = dy · w
         (3) dw = dyᵀ · x
         (4) db = Σ dy over the n cases
-    Conventions: leading axes broadcast (replicas of the weights over shared data, or the reverse), and gradients are summed back over them.
+    Conventions: leading axes broadcast (replicas of the weights over shared data, or the reverse), and gradients are
+        summed back over them.
     Source: Rumelhart, Hinton, Williams, Learning representations by back-propagating errors (1986).
     """
     _check(x, w, b)
@@ -42,9 +43,14 @@ def _check(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None) -> None:
     require_floating("dense", x=x, w=w, b=b)
     require_dims("dense", 2, x=x, w=w)
     if x.shape[-1] != w.shape[-1]:
-        raise ValueError(f"dense got features that do not fit: x {tuple(x.shape)}, w {tuple(w.shape)}, expected the same last axis")
+        raise ValueError(
+            f"dense got features that do not fit: x {tuple(x.shape)}, w {tuple(w.shape)}, expected the same last axis"
+        )
     if b is not None and (b.dim() < 1 or b.shape[-1] != w.shape[-2]):
-        raise ValueError(f"dense got a bias that does not fit: b {tuple(b.shape)}, expected (..., {w.shape[-2]}), one for each row of w")
+        raise ValueError(
+            f"dense got a bias that does not fit: b {tuple(b.shape)}, expected (..., {w.shape[-2]}), "
+            "one for each row of w"
+        )
     require_broadcast("dense", x.shape[:-2], w.shape[:-2], () if b is None else b.shape[:-1])
 
 

@@ -1,6 +1,6 @@
 """Losses: what a prediction costs. `reduction` is "none" (one loss per case), "mean" or "sum" over all of them.
 
-Below, l is the loss of one case, L the reduced loss, dL the gradient of everything downstream by L, n the number of cases.
+Below, l is the loss of one case, L the reduced loss, dL the gradient of all that follows by L, n the number of cases.
 """
 
 from __future__ import annotations
@@ -8,15 +8,22 @@ from __future__ import annotations
 import torch
 
 from reference.activations import log_softmax_forward, sigmoid_forward
-from reference.checks import require_axis, require_broadcast, require_choice, require_dims, require_floating, require_values
+from reference.checks import (
+    require_axis,
+    require_broadcast,
+    require_choice,
+    require_dims,
+    require_floating,
+    require_values,
+)
 from reference.differentiable import Differentiable
 
 Saved = tuple[torch.Tensor, ...]
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "categorical_cross_entropy", "cross_entropy", "kl_divergence",
-    "mean_squared_error",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "categorical_cross_entropy", "cross_entropy",
+    "kl_divergence", "mean_squared_error",
 ]  # fmt: skip
 
 
@@ -24,12 +31,14 @@ def _reduced(losses: torch.Tensor, reduction: str) -> torch.Tensor:
     return {"none": lambda: losses, "mean": losses.mean, "sum": losses.sum}[reduction]()
 
 
-def _share(dL: torch.Tensor, cases: torch.Size, reduction: str) -> torch.Tensor:  # noqa: N803 - the symbol of the field
+def _share(dL: torch.Tensor, cases: torch.Size, reduction: str) -> torch.Tensor:
     """The gradient of everything downstream by each case's own loss: dL, or dL / n under the mean."""
     return (dL / cases.numel() if reduction == "mean" else dL).expand(cases)
 
 
-def _check(name: str, reduction: str, *, within_unit: tuple[torch.Tensor, ...] = (), **tensors: torch.Tensor) -> torch.Size:
+def _check(
+    name: str, reduction: str, *, within_unit: tuple[torch.Tensor, ...] = (), **tensors: torch.Tensor
+) -> torch.Size:
     """The common shape of the tensors, once they are found to be fit for a loss."""
     require_choice(name, "reduction", reduction, ("none", "mean", "sum"))
     require_floating(name, **tensors)
@@ -44,7 +53,9 @@ def _ratio(y: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
     return torch.where(y == 0, torch.zeros_like(p * y), y / torch.where(y == 0, 1.0, p))
 
 
-def binary_cross_entropy_forward(p: torch.Tensor, y: torch.Tensor, *, reduction: str = "none") -> tuple[torch.Tensor, Saved]:
+def binary_cross_entropy_forward(
+    p: torch.Tensor, y: torch.Tensor, *, reduction: str = "none"
+) -> tuple[torch.Tensor, Saved]:
     """Binary cross-entropy of a predicted probability.
 
     Shapes: p (...), y (...) -> L (...) or ()
@@ -53,7 +64,8 @@ def binary_cross_entropy_forward(p: torch.Tensor, y: torch.Tensor, *, reduction:
     Backward:
         (2) dp = dl · ((1 - y) / (1 - p) - y / p)
         (3) dy = dl · (log(1 - p) - log p)
-    Conventions: 0 · log 0 = 0; natural logarithm; p and y broadcast; values outside [0, 1] are refused on the CPU and give NaN elsewhere.
+    Conventions: 0 · log 0 = 0; natural logarithm; p and y broadcast; values outside [0, 1] are refused on the CPU
+        and give NaN elsewhere.
     Units: nats.
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 4.3.2.
     """
@@ -62,7 +74,7 @@ def binary_cross_entropy_forward(p: torch.Tensor, y: torch.Tensor, *, reduction:
     return _reduced(l, reduction), (p, y)
 
 
-def binary_cross_entropy_backward(saved: Saved, dL: torch.Tensor, *, reduction: str = "none") -> Pair:  # noqa: N803
+def binary_cross_entropy_backward(saved: Saved, dL: torch.Tensor, *, reduction: str = "none") -> Pair:
     p, y = saved
     dl = _share(dL, torch.broadcast_shapes(p.shape, y.shape), reduction)
     dp = dl * (_ratio(1 - y, 1 - p) - _ratio(y, p))  # (2)
@@ -90,7 +102,7 @@ def binary_cross_entropy_with_logits_forward(
     return _reduced(l, reduction), (z, y)
 
 
-def binary_cross_entropy_with_logits_backward(saved: Saved, dL: torch.Tensor, *, reduction: str = "none") -> Pair:  # noqa: N803
+def binary_cross_entropy_with_logits_backward(saved: Saved, dL: torch.Tensor, *, reduction: str = "none") -> Pair:
     z, y = saved
     dl = _share(dL, torch.broadcast_shapes(z.shape, y.shape), reduction)
     dz = dl * (sigmoid_forward(z)[0] - y)  # (2)
@@ -98,7 +110,9 @@ def binary_cross_entropy_with_logits_backward(saved: Saved, dL: torch.Tensor, *,
     return dz.sum_to_size(z.shape), dy.sum_to_size(y.shape)
 
 
-def cross_entropy_forward(z: torch.Tensor, labels: torch.Tensor, *, reduction: str = "none") -> tuple[torch.Tensor, Saved]:
+def cross_entropy_forward(
+    z: torch.Tensor, labels: torch.Tensor, *, reduction: str = "none"
+) -> tuple[torch.Tensor, Saved]:
     """Sparse categorical cross-entropy of softmax(z) for one true class per case, computed from the logits.
 
     Shapes: z (..., c), labels (...) -> L (...) or ()
@@ -107,7 +121,8 @@ def cross_entropy_forward(z: torch.Tensor, labels: torch.Tensor, *, reduction: s
         (2) l = -q[label]
     Backward:
         (3) dz = dl · (exp(q) - one-hot(label))
-    Conventions: labels are integers in [0, c) and broadcast to z's cases; a class that does not exist is refused on the CPU, gives NaN elsewhere.
+    Conventions: labels are integers in [0, c) and broadcast to z's cases; a class that does not exist is refused on
+        the CPU and gives NaN elsewhere.
     Units: nats.
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), section 6.2.2.3.
     """
@@ -119,7 +134,7 @@ def cross_entropy_forward(z: torch.Tensor, labels: torch.Tensor, *, reduction: s
     return _reduced(l, reduction), (q, labels)
 
 
-def cross_entropy_backward(saved: Saved, dL: torch.Tensor, *, reduction: str = "none") -> tuple[torch.Tensor, None]:  # noqa: N803
+def cross_entropy_backward(saved: Saved, dL: torch.Tensor, *, reduction: str = "none") -> tuple[torch.Tensor, None]:
     q, labels = saved
     dl = _share(dL, q.shape[:-1], reduction)
     one_hot = labels.unsqueeze(-1) == torch.arange(q.shape[-1], device=q.device)  # (..., c)
@@ -134,14 +149,20 @@ def _check_classes(z: torch.Tensor, labels: torch.Tensor, reduction: str) -> tor
     require_dims(name, 1, z=z)
     require_axis(name, z, -1)
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise ValueError(f"{name} got labels that are no integers: {labels.dtype}, expected class indices; convert them with .long()")
+        raise ValueError(
+            f"{name} got labels that are no integers: {labels.dtype}, expected class indices; convert them with .long()"
+        )
     if require_broadcast(name, z.shape[:-1], labels.shape) != z.shape[:-1]:
-        raise ValueError(f"{name} got too many labels: {tuple(labels.shape)}, expected one for each case of {tuple(z.shape[:-1])}")
+        raise ValueError(
+            f"{name} got too many labels: {tuple(labels.shape)}, expected one for each case of {tuple(z.shape[:-1])}"
+        )
     require_values(name, f"0 <= label < {z.shape[-1]}", (labels >= 0) & (labels < z.shape[-1]))
     return labels.expand(z.shape[:-1]).long()
 
 
-def categorical_cross_entropy_forward(p: torch.Tensor, y: torch.Tensor, *, reduction: str = "none") -> tuple[torch.Tensor, Saved]:
+def categorical_cross_entropy_forward(
+    p: torch.Tensor, y: torch.Tensor, *, reduction: str = "none"
+) -> tuple[torch.Tensor, Saved]:
     """Categorical cross-entropy of predicted probabilities, for one-hot or soft targets.
 
     Shapes: p (..., c), y (..., c) -> L (...) or ()
@@ -159,7 +180,7 @@ def categorical_cross_entropy_forward(p: torch.Tensor, y: torch.Tensor, *, reduc
     return _reduced(l, reduction), (p, y)
 
 
-def categorical_cross_entropy_backward(saved: Saved, dL: torch.Tensor, *, reduction: str = "none") -> Pair:  # noqa: N803
+def categorical_cross_entropy_backward(saved: Saved, dL: torch.Tensor, *, reduction: str = "none") -> Pair:
     p, y = saved
     dl = _share(dL, torch.broadcast_shapes(p.shape, y.shape)[:-1], reduction).unsqueeze(-1)
     dp = -dl * _ratio(y, p)  # (2)
@@ -176,7 +197,8 @@ def kl_divergence_forward(p: torch.Tensor, q: torch.Tensor, *, reduction: str = 
     Backward:
         (2) dp = dl · (log p - log q + 1)
         (3) dq = -dl · p / q
-    Conventions: the sum runs over the last axis; 0 · log 0 = 0; infinite where q = 0 < p; values outside [0, 1] are refused on the CPU.
+    Conventions: the sum runs over the last axis; 0 · log 0 = 0; infinite where q = 0 < p; values outside [0, 1] are
+        refused on the CPU.
     Units: nats.
     Source: Cover and Thomas, Elements of Information Theory (2006), section 2.3.
     """
@@ -185,7 +207,7 @@ def kl_divergence_forward(p: torch.Tensor, q: torch.Tensor, *, reduction: str = 
     return _reduced(l, reduction), (p, q)
 
 
-def kl_divergence_backward(saved: Saved, dL: torch.Tensor, *, reduction: str = "none") -> Pair:  # noqa: N803
+def kl_divergence_backward(saved: Saved, dL: torch.Tensor, *, reduction: str = "none") -> Pair:
     p, q = saved
     dl = _share(dL, torch.broadcast_shapes(p.shape, q.shape)[:-1], reduction).unsqueeze(-1)
     dp = dl * (p.log() - q.log() + 1)  # (2)
@@ -200,7 +222,9 @@ def _check_rows(name: str, reduction: str, **tensors: torch.Tensor) -> None:
         raise ValueError(f"{name} got no classes: shape {tuple(shape)}, expected at least one entry in the last axis")
 
 
-def mean_squared_error_forward(y_hat: torch.Tensor, y: torch.Tensor, *, reduction: str = "none") -> tuple[torch.Tensor, Saved]:
+def mean_squared_error_forward(
+    y_hat: torch.Tensor, y: torch.Tensor, *, reduction: str = "none"
+) -> tuple[torch.Tensor, Saved]:
     """The squared error, whose mean over all entries is the mean squared error.
 
     Shapes: y_hat (...), y (...) -> L (...) or ()
@@ -218,7 +242,7 @@ def mean_squared_error_forward(y_hat: torch.Tensor, y: torch.Tensor, *, reductio
     return _reduced(l, reduction), (y_hat, y)
 
 
-def mean_squared_error_backward(saved: Saved, dL: torch.Tensor, *, reduction: str = "none") -> Pair:  # noqa: N803
+def mean_squared_error_backward(saved: Saved, dL: torch.Tensor, *, reduction: str = "none") -> Pair:
     y_hat, y = saved
     dl = _share(dL, torch.broadcast_shapes(y_hat.shape, y.shape), reduction)
     slope = 2 * dl * (y_hat - y)  # (2) (3)

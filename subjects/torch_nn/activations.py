@@ -6,7 +6,8 @@ import torch
 from torch.nn import functional
 
 __all__ = [
-    "elu", "hardtanh", "heaviside", "leaky_relu", "linear", "log_softmax", "maxout", "relu", "sigmoid", "softmax", "softsign", "tanh",
+    "elu", "hardtanh", "heaviside", "leaky_relu", "linear", "log_softmax", "maxout", "relu", "sigmoid", "softmax",
+    "softsign", "tanh",
 ]  # fmt: skip
 
 relu = functional.relu

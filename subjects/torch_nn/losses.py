@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "categorical_cross_entropy", "cross_entropy", "kl_divergence",
-    "mean_squared_error",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "categorical_cross_entropy", "cross_entropy",
+    "kl_divergence", "mean_squared_error",
 ]  # fmt: skip
 
 
