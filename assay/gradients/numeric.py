@@ -56,14 +56,16 @@ def estimate(differences: Array, ladder: Array, floor: Array | float) -> Estimat
     `floor` (...) is the smallest noise that one difference can have, from the format of the function's values.
     """
     with np.errstate(all="ignore"):
-        columns = table(differences / (2 * ladder))
-        noise = np.maximum(_noise(columns, ladder), floor)
-        best = np.full(differences.shape[:-1], np.inf)
-        value = np.full(differences.shape[:-1], np.nan)
-        row = np.zeros(differences.shape[:-1], dtype=np.int64)
+        still = (differences == 0).all(axis=-1)
+        # A row without any change between rows that change tells that the step is below the function's own resolution.
+        slopes = np.where((differences == 0) & ~still[..., None], np.nan, differences / (2 * ladder))
+        columns = table(slopes)
+        noise = np.maximum(_noise(columns, ladder), np.asarray(floor)[..., None])
+        best = np.full(still.shape, np.inf)
+        value = np.full(still.shape, np.nan)
+        row = np.zeros(still.shape, dtype=np.int64)
         for column in columns:
-            change = np.abs(np.diff(column, axis=-1))
-            bars = np.maximum(change, noise[..., None] / ladder[1:])
+            bars = np.maximum(np.abs(np.diff(column, axis=-1)), noise / ladder[1:])
             bars = np.where(np.isfinite(bars), bars, np.inf)
             k = bars.argmin(axis=-1)
             bar = np.take_along_axis(bars, k[..., None], -1)[..., 0]
@@ -71,24 +73,32 @@ def estimate(differences: Array, ladder: Array, floor: Array | float) -> Estimat
             best = np.where(better, bar, best)
             value = np.where(better, np.take_along_axis(column[..., 1:], k[..., None], -1)[..., 0], value)
             row = np.where(better, k + 1, row)
-    still = (differences == 0).all(axis=-1)
-    return Estimate(np.where(still, 0.0, value), np.where(still, 0.0, best), row, np.where(still, 0.0, noise))
+        level = np.take_along_axis(noise, np.maximum(row - 1, 0)[..., None], -1)[..., 0]
+    # A function that does not move by one rounding over the largest step has a slope below that rounding by that step.
+    bar = np.where(still, floor / ladder[0], best)
+    return Estimate(np.where(still, 0.0, value), bar, row, np.where(still, floor, level))
 
 
 def _noise(columns: list[Array], ladder: Array) -> Array:
-    """The noise of one difference: what is left of the steps between rows after three extrapolations, times the step.
+    """The noise of one difference around every row but the first, (..., rows - 1).
 
-    Where truncation is gone, a step between rows k-1 and k is rounding divided by 2·h_k; the upper quartile over the rows is
-    taken because a hidden low-precision stage is constant, hence silent, at the smallest steps.
+    Where truncation is gone, a step between rows k-1 and k of the last column is rounding divided by 2·h_k. The largest of
+    four neighbouring rows is taken: one step can be small by chance, and a hidden stage of low precision is silent at
+    the smallest steps, while oscillations that the largest steps jump over would drown the rows that resolve them.
     """
-    deep = columns[-1]
-    sizes = np.abs(np.diff(deep, axis=-1)) * ladder[1:]
-    sizes = np.where(np.isfinite(sizes), sizes, np.nan)
-    sizes = np.sort(sizes, axis=-1)
-    counts = np.isfinite(sizes).sum(axis=-1)
-    k = np.clip((3 * counts) // 4 - (counts > 0), 0, sizes.shape[-1] - 1)
-    found = np.take_along_axis(sizes, k[..., None].astype(np.int64), -1)[..., 0]
-    return np.nan_to_num(found, nan=0.0)
+    sizes = np.abs(np.diff(columns[-1], axis=-1)) * ladder[1:]
+    first = np.abs(np.diff(columns[0], axis=-1)) * ladder[1:]
+    sizes = np.where(np.isfinite(sizes), sizes, 0.0)
+    sizes[..., -2:] = np.where(sizes[..., -2:] == 0, np.nan_to_num(first[..., -2:], posinf=0.0), sizes[..., -2:])
+    around = sizes.copy()
+    for shift in (-1, 1, 2):
+        moved = np.zeros_like(sizes)
+        if shift > 0:
+            moved[..., :-shift] = sizes[..., shift:]
+        else:
+            moved[..., -shift:] = sizes[..., :shift]
+        around = np.maximum(around, moved)
+    return around
 
 
 @dataclass(frozen=True)

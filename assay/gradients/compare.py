@@ -1,0 +1,215 @@
+"""Judge one input: screen it, go entry by entry where the screen objects or on request, and write down what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from assay.gradients import entries as table_of
+from assay.gradients import numeric
+from assay.gradients.analytic import Analytic
+from assay.gradients.entries import NEEDED, Entries, Table, jacobian
+from assay.gradients.flat import where
+from assay.gradients.report import Entry, InputEntries
+from assay.gradients.sampling import Sampler
+from assay.gradients.screen import FIRST, Probe, Projection, Screen
+from assay.gradients.screen import resolution as sharpness
+
+# Entries of one Jacobian that a table may hold: 32 MB an array. Beyond it the gradient is located by group testing.
+TABLE = 4_000_000
+SHOWN = 20
+HEAT = 48
+
+
+@dataclass
+class Comparison:
+    """Everything needed to compare one target's gradient with its derivative, and the tables made on the way."""
+
+    sampler: Sampler
+    analytic: Analytic
+    generator: torch.Generator
+    probes: int = 2
+    project: Mapping[int, Projection] = field(default_factory=dict)
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.tables: dict[int, Table] = {}
+        self.jacobians: list[numeric.Array] | None = None
+        self.screen = self._screen()
+
+    def _screen(self) -> Screen:
+        return Screen(self.sampler, self.analytic, self.generator, probes=self.probes, project=self.project)
+
+    def run(self, every_entry: bool) -> list[InputEntries]:
+        """One record per differentiated input."""
+        return [self.input(position, every_entry) for position in self.sampler.target.wrt]
+
+    def input(self, position: int, every_entry: bool = False) -> InputEntries:
+        probes = self.screen.input(position)
+        outcomes = self._outcomes(probes)
+        if not every_entry and outcomes <= {"agrees"}:
+            return self._screened(position, probes)
+        if self._affordable(position):
+            return self._by_entry(position, probes, "fails" in outcomes)
+        from assay.gradients.locate import located
+
+        return located(self, position, probes)
+
+    def _outcomes(self, probes: list[Probe]) -> set[str]:
+        # A band whose entries are a million times below the typical ones need not be resolved by itself.
+        least = max((probe.typical for probe in probes if np.isfinite(probe.typical)), default=0.0) / 1e6
+        return {outcome(probe, least, self.tolerance) for probe in probes}
+
+    def _affordable(self, position: int) -> bool:
+        return self.sampler.base.numel() * self.screen.units[position].numel() <= TABLE
+
+    def blank(self, position: int, probes: list[Probe]) -> InputEntries:
+        """A record with nothing but the input's name, size and the resolution of the screen."""
+        value = self.sampler.target.inputs[position]
+        own = self.analytic.target.inputs[position]
+        return InputEntries(
+            name=self.sampler.target.names[position],
+            shape=tuple(value.shape),
+            dtype=str(own.dtype).removeprefix("torch."),
+            checked=self.sampler.base.numel() * self.screen.units[position].numel(),
+            method="screen",
+            resolution=sharpness(probes),
+        )
+
+    def _screened(self, position: int, probes: list[Probe]) -> InputEntries:
+        return self.blank(position, probes)
+
+    def _by_entry(self, position: int, probes: list[Probe], failed: bool) -> InputEntries:
+        table = self.table(position)
+        record = summary(self, table, self.blank(position, probes))
+        if record.verdict != "agrees" or not failed:
+            return record
+        if not self._fails_again(position):
+            return record
+        worst = max(probes, key=lambda probe: probe.excess)
+        reason = f"a random probe differs by {abs(worst.analytic - worst.measured):.2e} (bar {worst.bar:.1e}), though no single entry does"
+        return replace(record, unresolved=1, reason=reason)
+
+    def _fails_again(self, position: int) -> bool:
+        """Two fresh screens: a failure that is chance does not come twice more."""
+        for _ in range(2):
+            fresh = self._screen()
+            if "fails" not in self._outcomes(fresh.input(position)):
+                return False
+        return True
+
+    def _start(self, position: int) -> float:
+        """The first step of the short pass: a 64th of the scale that the screen ended on, or less where it had to go deep.
+
+        A random direction moves an inner product of n terms sqrt(n) times as far as one entry does; the fourth root is the
+        middle between that and a function of the entry alone.
+        """
+        n = self.screen.units[position].numel()
+        reached = self.screen.reached.get(position, FIRST)
+        return float(min(reached / 4, 16 * self.screen.settled.get(position, reached) * n**0.25))
+
+    def table(self, position: int, columns: np.ndarray | None = None) -> Table:
+        if self.jacobians is None:
+            self.jacobians = jacobian(self.analytic)
+        i = self.sampler.target.wrt.index(position)
+        entries = Entries(self.sampler, self.analytic, project=self.project, tolerance=self.tolerance, start=self._start(position))
+        self.tables[position] = entries.table(position, self.jacobians[i], columns)
+        return self.tables[position]
+
+
+def outcome(probe: Probe, least: float = 0.0, tolerance: float = 0.0) -> str:
+    """"agrees", "fails", "kink" or "unresolved" for one probe; a probe too blunt for a tenth of the gradient is unresolved."""
+    if not np.isfinite(probe.analytic):
+        return "fails"
+    if not np.isfinite(probe.bar) or not np.isfinite(probe.measured):
+        return "unresolved"
+    if probe.kink:
+        return "kink"
+    if abs(probe.analytic - probe.measured) > numeric.MARGIN * probe.bar + tolerance * probe.size:
+        return "fails"
+    # Below four roundings of the output the gradient is a sum of rounding errors around zero, and so is its measurement.
+    rounding = probe.size <= 4 * numeric.UNIT * probe.natural
+    blunt = probe.typical > 0 and probe.smallest > NEEDED * max(probe.typical, least)
+    return "unresolved" if blunt and not rounding else "agrees"
+
+
+def summary(comparison: Comparison, table: Table, record: InputEntries) -> InputEntries:
+    """The record of an input from its table of entries."""
+    status = table.status
+    wrong = np.argwhere(status == table_of.WRONG)
+    kinks = np.argwhere(status == table_of.KINK)
+    lost = np.argwhere((status == table_of.UNRESOLVED) | (status == table_of.OUTSIDE))
+    with np.errstate(all="ignore"):
+        error = np.abs(table.analytic - table.measured)
+        size = float(np.sqrt(np.nanmean(table.analytic**2))) if table.analytic.size else 0.0
+        bars = table.bar[np.isfinite(table.bar)]
+        resolution = numeric.MARGIN * float(bars.max()) / size if bars.size and size > 0 else record.resolution
+        order = np.argsort(-np.nan_to_num(error[tuple(wrong.T)], nan=np.inf), kind="stable")
+        excess = np.nan_to_num(error / np.maximum(table.bar, np.finfo(np.float64).tiny), nan=0.0, posinf=0.0)
+    worst = np.unravel_index(int(excess.argmax()), excess.shape) if excess.size else None
+    return replace(
+        record,
+        checked=status.size,
+        method="entries",
+        resolution=resolution,
+        worst=None if worst is None else entry(comparison, table, int(worst[0]), int(worst[1])),
+        wrong=tuple(entry(comparison, table, int(i), int(j)) for i, j in wrong[order[:SHOWN]]),
+        wrong_count=len(wrong),
+        kinks=len(kinks),
+        kink=entry(comparison, table, *(int(k) for k in kinks[0])) if len(kinks) else None,
+        unresolved=len(lost),
+        reason=reason(comparison, table, lost) if len(lost) else "",
+        heat=heat(table),
+    )
+
+
+def reason(comparison: Comparison, table: Table, lost: np.ndarray) -> str:
+    """Why entries could not be judged: outside the domain, noise, or a slope that does not settle."""
+    i, j = (int(k) for k in lost[0])
+    if table.status[i, j] == table_of.OUTSIDE:
+        return "outside the domain: the function gives no finite value beside this input"
+    if not np.isfinite(table.bar[i, j]):
+        return "the slope does not settle as the step shrinks"
+    return f"the bar {table.bar[i, j]:.1e} is wider than a tenth of the derivative {abs(table.measured[i, j]):.1e}: noise or ill-conditioning"
+
+
+def entry(comparison: Comparison, table: Table, i: int, j: int) -> Entry:
+    """The record of one entry of a table."""
+    target = comparison.sampler.target
+    value = target.inputs[table.position]
+    return Entry(
+        input=target.names[table.position],
+        index=where(int(table.columns[j]), value),
+        output=output_name(comparison.analytic, i),
+        analytic=float(table.analytic[i, j]),
+        measured=float(table.measured[i, j]),
+        bar=float(table.bar[i, j]),
+        slopes=table.left.get((i, j)),
+    )
+
+
+def output_name(analytic: Analytic, row: int) -> str:
+    """The name of a flat output coordinate, "y[0, 2]" or "y1[3]" when there are several outputs."""
+    if analytic.target.cotangent is not None:
+        return "<cotangent, y>"
+    for number, value in enumerate(analytic.outputs):
+        size = value.numel() * (2 if value.is_complex() else 1)
+        if row < size:
+            return f"y{number if len(analytic.outputs) > 1 else ''}{where(row, value)}"
+        row -= size
+    return "y"
+
+
+def heat(table: Table) -> tuple[tuple[float, ...], ...]:
+    """Errors in bars, at most 48 x 48: the largest of each block, for the picture in the report."""
+    with np.errstate(all="ignore"):
+        excess = np.abs(table.analytic - table.measured) / np.maximum(table.bar, np.finfo(np.float64).tiny)
+    excess = np.where(table.status == table_of.WRONG, np.nan_to_num(excess, nan=1e9, posinf=1e9), np.minimum(np.nan_to_num(excess), 4.9))
+    if excess.size == 0:
+        return ()
+    rows = np.array_split(np.arange(excess.shape[0]), min(HEAT, excess.shape[0]))
+    columns = np.array_split(np.arange(excess.shape[1]), min(HEAT, excess.shape[1]))
+    return tuple(tuple(float(excess[np.ix_(r, c)].max()) for c in columns) for r in rows)

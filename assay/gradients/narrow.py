@@ -1,0 +1,126 @@
+"""Float32, bfloat16 and float16: the formula is judged in float64, the candidate's own dtype by its rounding.
+
+The same function on the same numbers in float64 (its twin) has a derivative with twelve digits, and the candidate's formula
+is compared with that. What the candidate computes in its own dtype may differ from its twin by rounding alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from assay.errors import GradientInputError
+from assay.gradients.analytic import EXPECTED_FAILURES, Analytic
+from assay.gradients.compare import Comparison
+from assay.gradients.flat import count, flat, joined, where
+from assay.gradients.report import Finding
+from assay.gradients.screen import signs
+from assay.gradients.target import Target
+
+
+def twin(target: Target, analytic: Analytic) -> tuple[Target, Analytic, list[Finding]]:
+    """The reference target in float64, its analytic side, and a note when the function does not allow a twin."""
+    if not target.narrow:
+        return target, analytic, []
+    wide = target.doubled()
+    try:
+        formula = Analytic(wide)
+        formula.pull(torch.ones(formula.rows, dtype=torch.float64, device=formula.outputs[0].device))
+    except (GradientInputError, *EXPECTED_FAILURES):
+        return target, analytic, [_alone("does not run in float64")]
+    if formula.kept != analytic.kept or not _alike(analytic, formula):
+        return target, analytic, [_alone("computes something else in float64")]
+    return wide, formula, []
+
+
+def _alone(why: str) -> Finding:
+    return Finding("precision", "note", f"the function {why}; its derivative was measured in its own dtype, with wider bars")
+
+
+def _alike(analytic: Analytic, formula: Analytic) -> bool:
+    """Whether the twin computes the same function: outputs agree to the square root of the candidate's unit roundoff."""
+    if [value.shape for value in analytic.outputs] != [value.shape for value in formula.outputs]:
+        return False
+    own, wide = joined([v.detach() for v in analytic.outputs]), joined([v.detach() for v in formula.outputs])
+    slack = _eps(analytic) ** 0.5
+    size = float(wide.abs().nan_to_num(posinf=0.0).max()) if wide.numel() else 0.0
+    return bool(((own - wide).abs().nan_to_num(nan=0.0) <= slack * max(size, 1e-30)).all())
+
+
+def own_dtype(comparison: Comparison, analytic: Analytic, tolerance: float) -> list[Finding]:
+    """The candidate's gradient in its own dtype against its float64 twin, entry by entry of <w, y> for two cotangents.
+
+    Allowed: what moving every input by one rounding does to the twin's gradient (conditioning; four draws, doubled for their
+    scatter), plus roundings of the sums: sqrt(m + n)·u of the input's largest entry, times by how much the forward itself
+    exceeds one rounding (its internal amplification), times eight as the margin of the random-sign model.
+    """
+    formula, generator = comparison.analytic, comparison.generator
+    u, findings = _eps(analytic) / 2, []
+    amplification = _amplification(analytic, formula, u)
+    for _ in range(2):
+        w = signs(analytic.rows, generator).to(analytic.outputs[0].device)
+        w = joined([part.detach() for part in analytic.cotangents(w)]) if analytic.target.cotangent is None else w
+        narrow, wide = analytic.pull(w), formula.pull(w)
+        spread = _conditioning(formula, w, u, generator, wide)
+        for k, position in enumerate(analytic.target.wrt):
+            sums = float(np.sqrt(analytic.rows + count(analytic.target.inputs[position])))
+            largest = float(wide[k].abs().nan_to_num().max()) if wide[k].numel() else 0.0
+            allowed = 8 * (2 * spread[k] + sums * u * amplification * largest) + tolerance * largest
+            allowed = allowed + _smallest(analytic.target.inputs[position])
+            error = (narrow[k] - wide[k]).abs()
+            bad = ~(error <= allowed) & wide[k].isfinite()
+            if bool(bad.any()):
+                worst = int(torch.where(bad, (error / allowed.clamp_min(1e-300)).nan_to_num(nan=torch.inf), 0.0).argmax())
+                findings.append(_finding(analytic, position, worst, narrow[k], wide[k], allowed, int(bad.sum())))
+        if findings:
+            break
+    return findings
+
+
+def _finding(
+    analytic: Analytic, position: int, worst: int, own: torch.Tensor, wide: torch.Tensor, allowed: torch.Tensor, bad: int
+) -> Finding:
+    value = analytic.target.inputs[position]
+    dtype = str(value.dtype).removeprefix("torch.")
+    place = f"{analytic.target.names[position]}{where(worst, value)}"
+    sentence = (
+        f"in {dtype} the gradient of {place} is {float(own[worst]):.8g}, in float64 {float(wide[worst]):.8g}, "
+        f"rounding explains {float(allowed[worst]):.1e} ({bad} entries)"
+    )
+    return Finding("precision", "wrong", sentence)
+
+
+def _conditioning(
+    formula: Analytic, w: torch.Tensor, u: float, generator: torch.Generator, wide: list[torch.Tensor]
+) -> list[torch.Tensor]:
+    """How far the twin's gradient moves when every input moves by up to one rounding: the largest of four draws, (n_i,) each."""
+    found = [torch.zeros_like(gradient) for gradient in wide]
+    target = formula.target
+    for _ in range(4):
+        inputs = list(target.inputs)
+        for position in target.wrt:
+            value = inputs[position]
+            moves = signs(value.numel(), generator).reshape(value.shape).to(value.device)
+            inputs[position] = value * (1 + 2 * u * moves)
+        try:
+            moved = Analytic(target.at(inputs)).pull(w)
+        except (GradientInputError, *EXPECTED_FAILURES):
+            continue
+        found = [torch.maximum(old, (new - g).abs().nan_to_num()) for old, new, g in zip(found, moved, wide, strict=True)]
+    return [change + (change.square().mean().sqrt() if change.numel() else 0.0) for change in found]
+
+
+def _amplification(analytic: Analytic, formula: Analytic, u: float) -> float:
+    own = joined([value.detach() for value in analytic.outputs])
+    wide = flat(joined([value.detach() for value in formula.outputs]))
+    size = float(wide.abs().nan_to_num(posinf=0.0).max()) if wide.numel() else 0.0
+    error = float((own - wide).abs().nan_to_num(posinf=0.0).max()) if wide.numel() else 0.0
+    return max(1.0, error / (u * size)) if size > 0 else 1.0
+
+
+def _eps(analytic: Analytic) -> float:
+    return max(float(torch.finfo(analytic.target.inputs[k].dtype).eps) for k in analytic.target.wrt)
+
+
+def _smallest(value: torch.Tensor) -> float:
+    return float(torch.finfo(value.dtype).tiny)

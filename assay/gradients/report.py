@@ -1,0 +1,185 @@
+"""What a check found: a verdict, the entries of every input, the separate findings; in words, JSON and HTML."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from assay.errors import GradientError
+
+Verdict = Literal["agrees", "differs", "kink", "unresolved"]
+Status = Literal["holds", "wrong", "note", "unresolved"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One derivative d output / d input: the gradient's number, the measured one and its bar; at a kink the one-sided slopes."""
+
+    input: str
+    index: str
+    output: str
+    analytic: float
+    measured: float
+    bar: float
+    slopes: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        place = f"d {self.output} / d {self.input}{self.index}"
+        if self.slopes is not None:
+            low, high = sorted(self.slopes)
+            return f"{place}: gradient {self.analytic:.10g}, one-sided slopes {low:.10g} and {high:.10g}"
+        digits = _digits(self.analytic, self.measured)
+        return f"{place}: gradient {self.analytic:.{digits}g}, measured {self.measured:.{digits}g} ± {self.bar:.1e}"
+
+
+def _digits(one: float, other: float) -> int:
+    """As many digits as it takes for two different numbers to print differently."""
+    return next((digits for digits in range(7, 17) if f"{one:.{digits}g}" != f"{other:.{digits}g}"), 17)
+
+
+@dataclass(frozen=True)
+class InputEntries:
+    """What was found for one input. `resolution`: the smallest error of one gradient entry that would have shown, relative."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    checked: int
+    method: Literal["screen", "entries", "located"]
+    resolution: float
+    worst: Entry | None = None
+    wrong: tuple[Entry, ...] = ()
+    wrong_count: int = 0
+    kinks: int = 0
+    kink: Entry | None = None
+    unresolved: int = 0
+    reason: str = ""
+    heat: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.wrong_count:
+            return "differs"
+        if self.unresolved:
+            return "unresolved"
+        return "kink" if self.kinks else "agrees"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something else that must be true of a backward: whether it is, in one sentence."""
+
+    kind: str
+    status: Status
+    sentence: str
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """The outcome of one check; it has no truth value, because four verdicts do not fit two."""
+
+    target: str
+    verdict: Verdict
+    entries: tuple[InputEntries, ...]
+    findings: tuple[Finding, ...]
+    guess: str
+    seed: int
+    line: str
+    forwards: int
+    seconds: float
+    example: str = ""
+
+    def __bool__(self) -> bool:
+        raise GradientError("a gradient report has no truth value: it has four verdicts; compare report.verdict, or call require()")
+
+    @property
+    def wrong(self) -> tuple[Finding, ...]:
+        """The findings that condemn."""
+        return tuple(finding for finding in self.findings if finding.status == "wrong")
+
+    def explain(self) -> str:
+        """One sentence: the verdict, where, by how much, and what kind of mistake it looks like."""
+        if self.verdict == "differs":
+            return self._differs()
+        if self.verdict == "unresolved":
+            reasons = [f"{e.name}: {e.reason}" for e in self.entries if e.unresolved and e.reason]
+            reasons += [finding.sentence for finding in self.findings if finding.status == "unresolved"]
+            return f"{self.target}: the gradient could not be measured well enough to judge it ({'; '.join(reasons[:3])})."
+        if self.verdict == "kink":
+            entry = next(e for e in self.entries if e.kinks)
+            place = f" (first: {entry.kink})" if entry.kink is not None else ""
+            total = sum(e.kinks for e in self.entries)
+            noun = "entry lies" if total == 1 else "entries lie"
+            return f"{self.target}: {total} {noun} at a kink, where the gradient is a valid subgradient{place}; elsewhere it agrees."
+        return f"{self.target}: the gradient agrees; {self._power()}."
+
+    def _power(self) -> str:
+        shown = [e for e in self.entries if e.checked]
+        if not shown:
+            return "there was nothing to compare"
+        worst = max(shown, key=lambda e: e.resolution)
+        return f"an error of one entry as small as {worst.resolution:.1e} of the gradient would have shown ({worst.name} is the least sharp)"
+
+    def _differs(self) -> str:
+        bad = [e for e in self.entries if e.wrong_count]
+        if bad:
+            first = max(bad, key=lambda e: e.wrong_count)
+            place = str(first.wrong[0]) if first.wrong else f"d / d {first.name}"
+            total = f"{first.wrong_count} of {first.checked} entries are wrong" if first.wrong_count > 1 else "one entry is wrong"
+            guess = f"; {self.guess}" if self.guess else ""
+            return f"{self.target}: the gradient with respect to {first.name} differs: {total}, for example {place}{guess}."
+        sentences = "; ".join(finding.sentence for finding in self.wrong[:3])
+        return f"{self.target}: {sentences}."
+
+    def summary(self) -> str:
+        """The report on one screen: the sentence, one line an input, the findings that are not plain, the line to reproduce."""
+        lines = [f"{self.verdict}: {self.explain()}"]
+        for e in self.entries:
+            lines.append(
+                f"  {e.name} {e.dtype}{list(e.shape)}: {e.verdict}, {e.checked} entries by {e.method}, resolution {e.resolution:.1e}"
+                + (f", {e.wrong_count} wrong" if e.wrong_count else "")
+                + (f", {e.kinks} at a kink" if e.kinks else "")
+                + (f", {e.unresolved} unresolved ({e.reason})" if e.unresolved else "")
+            )
+            lines += [f"    {entry}" for entry in e.wrong[:3]]
+        lines += [f"  {f.status}: {f.kind}: {f.sentence}" for f in self.findings if f.status != "holds"][:12]
+        if self.guess and not any(e.wrong_count for e in self.entries):
+            lines.append(f"  it looks like this: {self.guess}")
+        if self.example:
+            lines.append(f"  smallest failing input: {self.example}")
+        lines.append(f"  reproduce: {self.line}")
+        return "\n".join(lines)
+
+    def require(self, *, kinks: bool = False) -> GradientReport:
+        """Itself when the gradient agrees; raises GradientError with the summary otherwise. `kinks=True` accepts a valid subgradient."""
+        if self.verdict == "agrees" or (kinks and self.verdict == "kink"):
+            return self
+        raise GradientError(self.summary())
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The report as JSON text, written to `path` if given; numbers that are not finite are strings."""
+        text = json.dumps(_plain(asdict(self) | {"explanation": self.explain()}), indent=1, allow_nan=False)
+        if path is not None:
+            Path(path).write_text(text + "\n", encoding="utf-8")
+        return text
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """The report as one self-contained page with a heat map of the error per entry, written to `path` if given."""
+        from assay.gradients.page import page
+
+        text = page(self)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, float) and value - value != 0:
+        return str(value)
+    return value

@@ -1,0 +1,245 @@
+"""Screen: is anything wrong at all? A few extrapolated random probes cover every entry of the Jacobian at a stated resolution.
+
+For random v and w the number <w, J v>, measured to about twelve digits, equals <w, A v> unless an entry of the analytic A is
+off. Entries of v and w are ± uniform on [0.5, 1], so that no entry is probed weakly and equal errors do not cancel.
+Outputs and inputs whose derivatives differ by orders of magnitude are probed apart, so that the small are not drowned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from assay.gradients import numeric
+from assay.gradients.analytic import Analytic
+from assay.gradients.sampling import BUDGET, Sampler
+
+Projection = Callable[[Tensor], Tensor]
+# One band holds derivatives within a factor 1000: beside thirteen digits that leaves ten for the smallest of a band.
+BAND = 1e3
+BANDS = 4
+FIRST = 2.0**-4
+# Where the truncation and the rounding both leave more than this share of the derivative, other step sizes are tried.
+WANTED = 1e-9
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One directional comparison of input `position`: <g, v> against the measured derivative and its bar.
+
+    `size` is the length of g∘v, what a wrong gradient could be off by; `smallest` is the error of one gradient entry that shows.
+    """
+
+    position: int
+    band: int
+    analytic: float
+    measured: float
+    bar: float
+    size: float
+    smallest: float
+    typical: float
+    natural: float
+    kink: bool
+    row: int
+
+    @property
+    def excess(self) -> float:
+        """The difference in units of what is allowed (five bars); NaN where nothing could be measured."""
+        return abs(self.analytic - self.measured) / max(numeric.MARGIN * self.bar, np.finfo(np.float64).tiny)
+
+    @property
+    def agrees(self) -> bool:
+        return abs(self.analytic - self.measured) <= numeric.MARGIN * self.bar
+
+
+def resolution(probes: list[Probe]) -> float:
+    """The smallest visible error of one gradient entry in any band, relative to the typical entry of the input."""
+    typical = max((probe.typical for probe in probes), default=0.0)
+    return max(probe.smallest for probe in probes) / typical if typical > 0 else 0.0
+
+
+def scales(value: Tensor) -> Tensor:
+    """The step unit of every entry, (n,): the root mean square, or each entry's own size where they span over 1e4."""
+    sizes = value.abs().to(torch.float64).reshape(-1)
+    sizes = sizes.repeat_interleave(2) if value.is_complex() else sizes
+    finite = sizes[sizes.isfinite() & (sizes > 0)]
+    if finite.numel() == 0:
+        return torch.ones_like(sizes)
+    typical = finite.square().mean().sqrt() if float(finite.max()) < 1e150 else finite.max()
+    if not float(typical) > 0:
+        typical = finite.max()
+    if float(finite.max()) < 1e4 * float(finite.min()):
+        return torch.full_like(sizes, float(typical))
+    return torch.where(sizes.isfinite() & (sizes > 0), sizes, finite.min())
+
+
+def signs(count: int, generator: torch.Generator) -> Tensor:
+    """(count,) random coefficients ± uniform on [0.5, 1]."""
+    draws = torch.rand(count, dtype=torch.float64, generator=generator)
+    return torch.where(draws < 0.5, draws + 0.5, -draws)
+
+
+def bands(sizes: Tensor) -> list[Tensor]:
+    """Masks of entries whose `sizes` lie within a factor 1000 of each other, largest first; zeros join the last."""
+    top = float(sizes.max()) if sizes.numel() else 0.0
+    low = sizes[sizes > 0]
+    if top == 0.0 or low.numel() == sizes.numel() and float(low.min()) * BAND >= top:
+        return [torch.ones_like(sizes, dtype=torch.bool)]
+    level = torch.full_like(sizes, float(BANDS - 1))
+    level[sizes > 0] = torch.floor(torch.log(top / low) / np.log(BAND)).clamp(max=BANDS - 1)
+    return [level == k for k in range(BANDS) if bool((level == k).any())]
+
+
+class Screen:
+    """Probes of one target: cotangents are drawn once, then every differentiated input is probed by `input`."""
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        analytic: Analytic,
+        generator: torch.Generator,
+        *,
+        probes: int = 2,
+        project: Mapping[int, Projection] | None = None,
+    ) -> None:
+        self.sampler, self.analytic, self.generator = sampler, analytic, generator
+        self.projections = project or {}
+        self.wrt = sampler.target.wrt
+        self.units = {k: scales(sampler.target.inputs[k]).cpu() for k in self.wrt}
+        self.reached: dict[int, float] = {}
+        self.settled: dict[int, float] = {}
+        self.cotangents = self._cotangents(probes)
+        pulled = [analytic.pull(w.to(sampler.base.device)) for w in self.cotangents]
+        self.gradients = {k: torch.stack([g[i].cpu() for g in pulled]) for i, k in enumerate(self.wrt)}
+
+    def _cotangents(self, probes: int) -> Tensor:
+        """(p, m): `probes` random cotangents for each band of outputs that change alike under a small joint step."""
+        m = self.sampler.base.numel()
+        groups = bands(self._pilot()) if m > 1 else [torch.ones(m, dtype=torch.bool)]
+        rows = [torch.where(mask, signs(m, self.generator), 0.0) for mask in groups for _ in range(probes)]
+        return torch.stack(rows)
+
+    def _pilot(self) -> Tensor:
+        """How much every output changes, (m,), when any one input moves by a 128th of its size."""
+        base = self.sampler.base
+        change = torch.zeros_like(base)
+        for k in self.wrt:
+            value = self.sampler.target.inputs[k]
+            point = torch.view_as_real(value).reshape(-1) if value.is_complex() else value.reshape(-1)
+            direction = self._project(k, signs(point.numel(), self.generator) * self.units[k])
+            moved = point.to(torch.float64) + direction.to(point.device) / 128
+            change = torch.maximum(change, (self.sampler.at(k, moved[None])[0] - base).abs().nan_to_num())
+        return change.cpu()
+
+    def _project(self, position: int, direction: Tensor) -> Tensor:
+        project = self.projections.get(position)
+        return direction if project is None else project(direction)
+
+    def input(self, position: int) -> list[Probe]:
+        """Probes of one input, one for each band of its gradient and each cotangent."""
+        gradient = self.gradients[position]
+        unit = self.units[position]
+        if unit.numel() == 0 or self.cotangents.shape[1] == 0:
+            return []
+        sizes = gradient.abs().nan_to_num().amax(0) * unit
+        found = []
+        for number, mask in enumerate(bands(sizes)):
+            direction = self._project(position, torch.where(mask, signs(unit.numel(), self.generator) * unit, 0.0))
+            found += self.along(position, direction, gradient, number)
+        return found
+
+    def along(self, position: int, direction: Tensor, gradient: Tensor, band: int = 0) -> list[Probe]:
+        """Compare gradient (p, n) with measured derivatives along `direction` (n,): one probe per cotangent."""
+        first = FIRST
+        self.reached[position] = first
+        best = self._ladder(position, direction, gradient, band, first)
+        for _ in range(3):
+            shift = _shift(best, float(self.units[position].max()), first)
+            if shift == 0.0:
+                break
+            first *= shift
+            other = self._ladder(position, direction, gradient, band, first)
+            if _quality(other) >= _quality(best):
+                break
+            best = other
+            self.reached[position] = first
+        deepest = max(probe.row for probe in best)
+        self.settled[position] = min(self.settled.get(position, np.inf), self.reached[position] * 4.0**-deepest)
+        return best
+
+    def _ladder(self, position: int, direction: Tensor, gradient: Tensor, band: int, first: float) -> list[Probe]:
+        ladder = numeric.steps(first)
+        forward, backward = self._samples(position, direction, ladder)
+        w = self.cotangents.numpy()
+        base = np.nan_to_num(self.sampler.base.cpu().numpy())
+        unit = _unit(self.sampler.target.inputs[position])
+        noise = unit * np.sqrt((w * w) @ (base * base))
+        found = numeric.estimate(forward + backward, ladder, noise)
+        apart = numeric.sides(forward, backward, ladder, found.noise)
+        d, g = direction.numpy(), gradient.numpy()
+        broken = ~np.isfinite(g).all(axis=1)
+        g = np.nan_to_num(g, posinf=0.0, neginf=0.0) if not np.isfinite(g).all() else g
+        own = 8 * _unit(self.analytic.target.inputs[position]) * np.sqrt((g * g) @ (d * d))
+        probes = []
+        for p in range(w.shape[0]):
+            size = float(np.linalg.norm(g[p] * d))
+            bar = float(found.bar[p] + own[p])
+            live = d != 0
+            smallest = 2 * numeric.MARGIN * bar / float(np.abs(d[live]).max()) if live.any() else 0.0
+            typical = float(np.sqrt(np.mean(g[p][live] ** 2))) if live.any() else 0.0
+            probes.append(
+                Probe(
+                    position, band, np.nan if broken[p] else float(g[p] @ d), float(found.value[p]), bar, size, smallest, typical,
+                    float(np.sqrt((w[p] ** 2) @ base**2)), bool(apart.kink[p]), int(found.row[p]),
+                )
+            )  # fmt: skip
+        return probes
+
+    def _samples(self, position: int, direction: Tensor, ladder: numeric.Array) -> tuple[numeric.Array, numeric.Array]:
+        """F(+h) - F(0) and F(0) - F(-h), projected on the cotangents: two arrays (p, rows)."""
+        value = self.sampler.target.inputs[position]
+        point = (torch.view_as_real(value) if value.is_complex() else value).reshape(-1).to(torch.float64)
+        w = self.cotangents.to(point.device).T
+        direction = direction.to(point.device)
+        if max(point.numel(), self.sampler.base.numel()) > BUDGET // ladder.size:
+            return self._one_by_one(position, point, direction, ladder, w)
+        moves = torch.as_tensor(ladder, device=point.device)[:, None] * direction
+        points = torch.cat([point + moves, point - moves, point[None]])
+        rows = self.sampler.at(position, points)
+        base = rows[-1]
+        ahead = (rows[: ladder.size] - base) @ w
+        behind = (base - rows[ladder.size : -1]) @ w
+        return ahead.T.cpu().numpy(), behind.T.cpu().numpy()
+
+    def _one_by_one(
+        self, position: int, point: Tensor, direction: Tensor, ladder: numeric.Array, w: Tensor
+    ) -> tuple[numeric.Array, numeric.Array]:
+        """As `_samples`, holding one perturbed input at a time: for inputs that fill the memory budget alone."""
+        base = self.sampler.base
+        ahead = [(self.sampler.at(position, (point + h * direction)[None])[0] - base) @ w for h in ladder.tolist()]
+        behind = [(base - self.sampler.at(position, (point - h * direction)[None])[0]) @ w for h in ladder.tolist()]
+        return torch.stack(ahead).T.cpu().numpy(), torch.stack(behind).T.cpu().numpy()
+
+
+def _unit(value: Tensor) -> float:
+    return float(torch.finfo(value.dtype).eps) / 2
+
+
+def _quality(probes: list[Probe]) -> float:
+    """The widest bar relative to what it measures; a kink is settled as it stands."""
+    return max((probe.bar / max(probe.size, np.finfo(np.float64).tiny) for probe in probes), default=0.0)
+
+
+def _shift(probes: list[Probe], unit: float, first: float) -> float:
+    """By what factor to move the ladder: up while rounding limits a step below one, down while truncation does, else 0."""
+    if _quality(probes) <= WANTED or all(p.bar == 0 or p.kink for p in probes):
+        return 0.0
+    worst = max(probes, key=lambda probe: probe.bar / max(probe.size, np.finfo(np.float64).tiny))
+    if not np.isfinite(worst.bar) or worst.row > numeric.ROWS - 3:
+        return numeric.RATIO**-7
+    room = 0.25 / (unit * first)
+    return min(numeric.RATIO**6, room) if worst.row <= 4 and room > 1 else 0.0
