@@ -53,7 +53,7 @@ def momentum(
     Shapes: w (...), g (...), v (...) -> w (...), v (...).
     (1) v' = beta·v + g, with v = 0 at first
     (2) w' = w - lr·v'
-    Conventions: undamped, so a constant gradient is multiplied by 1/(1 - beta) in the end; beta = 0 is gradient descent.
+    Conventions: undamped, so a constant gradient is multiplied by 1/(1 - beta) in the end; beta = 0 is plain descent.
     Errors: ValueError if the sequences do not match, lr is negative or beta lies outside [0, 1).
     Source: Polyak 1964; Sutskever et al. 2013 fold lr into v, which differs only if lr changes.
     """
@@ -136,7 +136,7 @@ def inverse_time_decay(step: int, *, lr: float, scale: float) -> float:
     """
     _check_step(step)
     if not scale > 0:
-        raise ValueError(f"scale is not positive: {scale}, expected scale > 0 (inverse_time_decay); pass a number of steps")
+        raise ValueError(f"scale is too small: {scale}, expected scale > 0 (inverse_time_decay); pass a number of steps")
     return lr / (1 + step / scale)
 
 
@@ -169,8 +169,8 @@ def clip_by_norm(grads: Tensors, limit: float, *, batch_dims: int = 0) -> list[t
 def mean_gradient(per_sample: torch.Tensor) -> torch.Tensor:
     """The gradient of a mean loss over a batch: the mean of the samples' gradients, whatever the batch's size.
 
-    Shapes: per_sample (..., n, d) -> (..., d). In batch descent n is the whole set, in stochastic descent 1, in mini-batch
-    descent between.
+    Shapes: per_sample (..., n, d) -> (..., d). In batch descent n counts the whole set, in stochastic descent
+    it is 1, in mini-batch descent it lies between.
     (1) g = (1/n)·Σ_i g_i
     Errors: ValueError if there is no sample axis or no sample.
     """
