@@ -1,0 +1,97 @@
+"""One offline page from results.json: readable without scripts, with a policy that lets it ask nothing of any network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from assay.report import page as pages
+from assay.report import pictures, words
+from assay.report.diff import essence
+
+TEMPLATES = Path(__file__).with_name("templates")
+TABLE_ROWS = 60  # longer tables show evenly spaced rows
+
+
+def render(results: Mapping[str, Any]) -> str:
+    """The report as one HTML text; the same results give the same bytes."""
+    style, script = _asset("style.css"), _asset("script.js")
+    page = pages.build(results)
+    return _environment().get_template("page.html").render(
+        page=page, run=page.run, counts=pages.count(page.entries), unchecked=pages.unchecked(page),
+        style=Markup(style), script=Markup(script), policy=_policy(style, script), essence=embedded(essence(results)),
+    )  # fmt: skip
+
+
+def embedded(document: Any) -> Markup:
+    """JSON that may stand inside a script element: no character in it can end the element or open a comment."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)  # noqa: S704 - every sign that means something to HTML is escaped above
+
+
+@cache
+def _asset(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8").strip()
+
+
+def _policy(style: str, script: str) -> str:
+    return f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )  # fmt: skip
+    made.globals.update(
+        VERDICTS=words.VERDICTS, CLAIM_VERDICTS=words.CLAIM_VERDICTS, GRADES=words.GRADES, STATUSES=words.STATUSES,
+        OUTCOMES=words.OUTCOMES, SIDES=words.SIDES, count=pages.count, chart=pictures.chart, gauge=pictures.gauge,
+        interval_of=_interval, rows_of=_rows, instructions=_instructions, swatch=pictures.swatch,
+    )  # fmt: skip
+    made.filters.update(
+        num=words.number, percent=words.percent, duration=words.duration, prose=words.prose, paragraphs=words.paragraphs,
+    )  # fmt: skip
+    return made
+
+
+def _interval(fact: Mapping[str, Any]) -> Markup | None:
+    """The picture of a sampled fact's interval, if it has a finite one."""
+    detail = fact["detail"]
+    if any(not isinstance(detail.get(key), (int, float)) for key in ("low", "high", "claimed", "detects")):
+        return None
+    return pictures.interval(detail, one_sided=fact["allowed"] == 0)
+
+
+def _rows(figure: Mapping[str, Any]) -> dict[str, Any]:
+    """The table beside a picture: a head, rows of numbers, and every how many points a row is shown."""
+    head = [figure["x_label"] or "x"]
+    columns = [figure["x"]]
+    for series in figure["series"]:
+        head.append(series["name"])
+        columns.append(series["y"])
+        if series["low"] is not None and series["high"] is not None:
+            head += [f"{series['name']} from", "to"]
+            columns += [series["low"], series["high"]]
+    rows = list(zip(*columns, strict=False))
+    every = -(-len(rows) // TABLE_ROWS) or 1
+    return {"head": head, "rows": [[words.number(v) if v is not None else "–" for v in row] for row in rows[::every]], "every": every}
+
+
+def _instructions(counterexample: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The values of a counterexample as pairs of name and exact text."""
+    return [(str(name), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) for name, value in counterexample["values"].items()]

@@ -1,0 +1,207 @@
+"""Small pictures as inline SVG: charts of aggregates, gauges of facts, intervals against their claimed value.
+
+Made by hand rather than by a plotting library: the page's content-security policy forbids style attributes, colours must follow the
+page's light or dark theme, and hundreds of pictures must stay small. Colours and dashes are classes of the style sheet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from assay.report.words import number
+
+WIDTH, HEIGHT = 360.0, 200.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 350.0, 22.0, 168.0
+LINE_HEIGHT = 12.0
+MOST_POINTS = 120  # a picture 300 units wide shows no more
+COLOURS = 6
+
+Values = Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Maps values in [low, high] to positions from `start` to `end`, linearly or by logarithm."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def at(self, value: float | None) -> float | None:
+        """The position of a value; None where a value is missing or has no logarithm."""
+        if value is None or (self.log and value <= 0):
+            return None
+        share = (_scale(value, self.log) - _scale(self.low, self.log)) / (_scale(self.high, self.log) - _scale(self.low, self.log))
+        return self.start + share * (self.end - self.start)
+
+    def ticks(self) -> list[float]:
+        return _log_ticks(self.low, self.high) if self.log else _linear_ticks(self.low, self.high)
+
+
+def _scale(value: float, log: bool) -> float:
+    return math.log10(value) if log else value
+
+
+def axis(values: Iterable[float | None], start: float, end: float, log: bool, room: float) -> Axis:
+    """An axis over all values, widened by `room` of the range on both sides; linear if there is nothing positive to take a logarithm of."""
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    positive = [v for v in known if v > 0]
+    log = log and bool(positive)
+    known = positive if log else known or [0.0]
+    low, high = _scale(min(known), log), _scale(max(known), log)
+    margin = (high - low) * room or (0.3 if log else abs(high) * 0.1 or 1.0)
+    low, high = low - margin, high + margin
+    return Axis(10**low, 10**high, start, end, True) if log else Axis(low, high, start, end)
+
+
+def _linear_ticks(low: float, high: float, wanted: int = 4) -> list[float]:
+    raw = (high - low) / wanted
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
+    first = math.ceil(low / step)
+    return [round(k * step, 12 - math.floor(math.log10(step))) for k in range(first, math.floor(high / step) + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1, 2, 5), (1,)):
+        made = [m * 10.0**p for p in powers for m in digits if low <= m * 10.0**p <= high]
+        if len(made) <= 6:
+            break
+    stride = math.ceil(len(made) / 6) or 1
+    return made[::stride] or [low, high]
+
+
+def chart(figure: dict[str, Any]) -> Markup:
+    """A line chart of a figure of results.json; bands as areas, marks as dashed lines with their label."""
+    x = axis(figure["x"], LEFT, RIGHT, figure["log_x"], 0.04)
+    lines = [line for s in figure["series"] for line in (s["y"], s["low"], s["high"]) if line is not None]
+    marks = [(value, label) for value, label in figure["marks"] if value is not None]
+    y = axis([v for line in lines for v in line] + [value for value, _ in marks], BOTTOM, TOP, figure["log_y"], 0.08)
+    parts = [_grid(x, y, figure)]
+    parts += [_band(figure["x"], s, x, y, k % COLOURS) for k, s in enumerate(figure["series"])]
+    parts += [_line(figure["x"], s["y"], x, y, k % COLOURS) for k, s in enumerate(figure["series"])]
+    parts.append(_marks(marks, y))
+    label = f"Chart: {figure['title']}; {figure['y_label']} over {figure['x_label']}. The numbers are in the table beside it."
+    return _svg(WIDTH, HEIGHT, label, "chart", "".join(parts))
+
+
+def _svg(width: float, height: float, label: str, kind: str, body: str) -> Markup:
+    return Markup(f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">{body}</svg>')  # noqa: S704 - every text in the body is escaped
+
+
+def _grid(x: Axis, y: Axis, figure: dict[str, Any]) -> str:
+    parts = []
+    for value in y.ticks():
+        at = y.at(value) or 0.0
+        parts.append(f'<path class="g" d="M{LEFT:g} {at:.1f}H{RIGHT:g}"/><text class="e" x="{LEFT - 5:g}" y="{at + 3.5:.1f}">{number(value)}</text>')
+    for value in x.ticks():
+        at = x.at(value) or 0.0
+        parts.append(f'<path class="a" d="M{at:.1f} {BOTTOM:g}v4"/><text class="m" x="{at:.1f}" y="{BOTTOM + 15:g}">{number(value)}</text>')
+    parts.append(f'<path class="a" d="M{LEFT:g} {BOTTOM:g}H{RIGHT:g}"/>')
+    parts.append(f'<text class="l" x="4" y="11">{escape(figure["y_label"])}</text>')
+    parts.append(f'<text class="e l" x="{RIGHT:g}" y="{HEIGHT - 4:g}">{escape(figure["x_label"])}</text>')
+    return "".join(parts)
+
+
+def _points(xs: Values, ys: Values, x: Axis, y: Axis) -> list[list[tuple[float, float]]]:
+    """Runs of neighbouring points that can be drawn; long lines keep the lowest and highest point of each column."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    for a, b in zip(xs, ys, strict=False):
+        at, height = x.at(a), y.at(b)
+        if at is None or height is None:
+            runs.append([])
+        else:
+            runs[-1].append((at, height))
+    return [_thinned(run) for run in runs if run]
+
+
+def _thinned(run: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    if len(run) <= MOST_POINTS:
+        return run
+    size = math.ceil(len(run) / (MOST_POINTS // 2))
+    kept: list[tuple[float, float]] = []
+    for k in range(0, len(run), size):
+        column = run[k : k + size]
+        kept += sorted({min(column, key=lambda p: p[1]), max(column, key=lambda p: p[1])})
+    return kept
+
+
+def _path(run: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in run)
+
+
+def _line(xs: Values, ys: Values, x: Axis, y: Axis, colour: int) -> str:
+    runs = _points(xs, ys, x, y)
+    parts = [f'<path class="s s{colour}" d="{_path(run)}"/>' for run in runs if len(run) > 1]
+    if sum(map(len, runs)) <= 16:
+        parts += [f'<circle class="p s{colour}" cx="{a:.1f}" cy="{b:.1f}" r="2.5"/>' for run in runs for a, b in run]
+    return "".join(parts)
+
+
+def _band(xs: Values, series: dict[str, Any], x: Axis, y: Axis, colour: int) -> str:
+    if series["low"] is None or series["high"] is None:
+        return ""
+    lows, highs = _points(xs, series["low"], x, y), _points(xs, series["high"], x, y)
+    parts = []
+    for low, high in zip(lows, highs, strict=False):
+        if len(low) == 1:
+            (at, bottom), (_, top) = low[0], high[0]
+            parts.append(f'<path class="w s{colour}" d="M{at:.1f} {bottom:.1f}V{top:.1f}M{at - 5:.1f} {bottom:.1f}h10M{at - 5:.1f} {top:.1f}h10"/>')
+        else:
+            parts.append(f'<path class="b s{colour}" d="{_path([*low, *reversed(high)])}Z"/>')
+    return "".join(parts)
+
+
+def _marks(marks: list[tuple[float, str]], y: Axis) -> str:
+    """Dashed lines; labels that would overlap move apart."""
+    parts, lowest = [], math.inf
+    for value, label in sorted(marks, key=lambda mark: mark[0]):
+        at = y.at(value)
+        if at is None:
+            continue
+        text = min(at - 3, lowest - LINE_HEIGHT)
+        lowest = text
+        parts.append(f'<path class="k" d="M{LEFT:g} {at:.1f}H{RIGHT:g}"/><text class="e h" x="{RIGHT - 2:g}" y="{text:.1f}">{escape(label)} {number(value)}</text>')
+    return "".join(parts)
+
+
+def gauge(measured: float | None, allowed: float | None) -> Markup:
+    """How much of the allowance was used: a bar against the threshold at two thirds of the track."""
+    width, threshold = 120.0, 80.0
+    if measured is None or allowed is None:
+        used = 1.5
+    elif allowed > 0:
+        used = min(max(measured / allowed, 0.0), 1.5)
+    else:
+        used = 0.0 if measured <= allowed else 1.5
+    kind = "fails" if used > 1 else "holds"
+    label = f"measured {number(measured)}, allowed {number(allowed)}"
+    body = f'<path class="t" d="M0 7H{width:g}"/><path class="u {kind}" d="M0 7H{max(used * threshold, 1.5):.1f}"/><path class="k" d="M{threshold:g} 0V14"/>'
+    return _svg(width, 14, label, "gauge", body)
+
+
+def interval(detail: dict[str, Any], one_sided: bool) -> Markup:
+    """A confidence interval over the range that counts as the claimed value, which is marked."""
+    low, high, claimed, detects = (detail[key] for key in ("low", "high", "claimed", "detects"))
+    goal = (claimed, None) if one_sided else (claimed - detects, claimed + detects)
+    x = axis([low, high, claimed, claimed + detects, *goal], 4.0, 236.0, False, 0.12)
+    a, b, c = (x.at(v) or 0.0 for v in (low, high, claimed))
+    left, right = x.at(goal[0]) or 0.0, (x.at(goal[1]) if goal[1] is not None else None) or 236.0
+    body = (
+        f'<path class="t" d="M4 12H236"/><path class="z" d="M{left:.1f} 4H{right:.1f}V20H{left:.1f}Z"/>'
+        f'<path class="k" d="M{c:.1f} 0V24"/><path class="i" d="M{a:.1f} 12H{b:.1f}M{a:.1f} 7v10M{b:.1f} 7v10"/>'
+    )
+    return _svg(240, 24, f"interval from {number(low)} to {number(high)}, claimed {number(claimed)}", "interval", body)
+
+
+def swatch(position: int) -> Markup:
+    """The sign of a series in a legend: its colour and its dashes."""
+    return Markup(f'<svg class="swatch" viewBox="0 0 24 8" aria-hidden="true"><path class="s s{position % COLOURS}" d="M0 4H24"/></svg>')  # noqa: S704 - a number only

@@ -1,0 +1,128 @@
+"""The words and signs of the report: verdicts, grades, statuses, and how numbers and docstrings are written."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from latex2mathml.converter import convert
+from markupsafe import Markup, escape
+
+
+@dataclass(frozen=True)
+class Word:
+    """One value of an enumeration: its sign, its word, its plural use in a sentence, and what it means."""
+
+    sign: str
+    word: str
+    many: str
+    meaning: str
+
+
+VERDICTS = {
+    "holds": Word("✓", "holds", "hold", "true as said, wherever it was tried"),
+    "conditional": Word("◐", "holds under conditions", "hold under conditions", "true on one part of its domain, false on the rest"),
+    "ambiguous": Word("⇄", "depends on the reading", "depend on the reading", "two precise readings, two verdicts"),
+    "refuted": Word("✗", "refuted", "are refuted", "false as said; a counterexample and the correct statement are given"),
+    "undecided": Word("?", "undecided", "are undecided", "no claim yet, or the evidence did not decide"),
+    "not-executable": Word("–", "not executable", "are not executable", "a name, a date, a matter of taste: nothing to run"),
+}
+CLAIM_VERDICTS = {
+    **{key: VERDICTS[key] for key in ("holds", "conditional", "refuted")},
+    "inconclusive": Word("?", "inconclusive", "inconclusive", "the evidence did not decide"),
+    "unsupported": Word("–", "not offered", "not offered", "the subject lacks a role that the claim needs"),
+}
+GRADES = {
+    "proved": "proved over its whole domain",
+    "exhaustive": "every case of a finite domain",
+    "property": "property-tested on drawn inputs",
+    "statistical": "sampled, with a stated error bound",
+    "empirical": "observed in runs",
+}
+STATUSES = {
+    "as-predicted": "as predicted",
+    "surprising": "not as predicted",
+    "toothless": "toothless: a control did not turn it",
+    "unsupported": "not offered by this subject",
+    "error": "could not be run",
+}
+OUTCOMES = {"holds": "within", "fails": "beyond", "open": "open", "invalid": "not measured"}
+SIDES = {"": "", "within": "within the condition", "beyond": "beyond the condition"}
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_MARKED = re.compile(r"`([^`\n]+)`|\$([^$\n]+)\$")
+_LABEL = re.compile(r"([A-Z][A-Za-z ]{1,24}):\s")
+
+
+def number(value: float | int | None) -> str:
+    """A number as a reader writes it: four significant digits, powers of ten with superscripts, a true minus sign."""
+    if value is None:
+        return "∞"
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e6):
+        return f"{int(value):,}".replace(",", "\u202f").replace("-", "−")  # noqa: RUF001 - a minus sign
+    if 1e-3 <= abs(value) < 1e6:
+        return f"{value:.4g}".replace("-", "−") if abs(value) < 1e4 else f"{value:.0f}".replace("-", "−")  # noqa: RUF001
+    mantissa, _, exponent = f"{value:.3g}".partition("e")
+    if not exponent:
+        return mantissa.replace("-", "−")  # noqa: RUF001
+    power = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
+    return power if mantissa == "1" else f"{mantissa.replace('-', '−')}·{power}"  # noqa: RUF001
+
+
+def percent(share: float) -> str:
+    """A share as a percentage that never rounds something to nothing or nearly all to all."""
+    if 0 < share < 0.01:
+        return "under 1 %"
+    return f"{share * 100:.0f} %" if not 0.99 < share < 1 else "over 99 %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words that fit their size."""
+    if seconds < 1:
+        return f"{math.ceil(seconds * 1000)} ms"
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def prose(text: str) -> Markup:
+    """One line of text: `code` between backticks, MathML for what stands between dollar signs, everything else escaped."""
+    parts: list[Markup] = []
+    end = 0
+    for found in _MARKED.finditer(text):
+        parts.append(escape(text[end : found.start()]))
+        code, formula = found.groups()
+        parts.append(Markup("<code>{}</code>").format(code) if code else mathml(formula))
+        end = found.end()
+    parts.append(escape(text[end:]))
+    return Markup("").join(parts)
+
+
+def mathml(formula: str) -> Markup:
+    """A LaTeX formula as MathML; what cannot be converted, or holds markup of its own, is shown as code."""
+    if not any(sign in formula for sign in "<>&"):
+        try:
+            return Markup(convert(formula))  # noqa: S704 - the formula has no markup, so the only tags are the converter's
+        except Exception:  # noqa: BLE001 - the converter raises many kinds; the reader still gets the formula's text
+            return Markup("<code>{}</code>").format(formula)
+    return Markup("<code>{}</code>").format(formula)
+
+
+def paragraphs(docstring: str) -> list[dict[str, Any]]:
+    """A docstring as paragraphs with their label, as in 'Reading: ...' and 'Why: ...'; wrapped lines are joined."""
+    made: list[dict[str, Any]] = []
+    fresh = True
+    for line in docstring.splitlines():
+        text = line.strip()
+        label = _LABEL.match(text)
+        if label:
+            made.append({"label": label.group(1), "text": text[label.end() :]})
+        elif text and (fresh or not made):
+            made.append({"label": "", "text": text})
+        elif text:
+            made[-1]["text"] += " " + text
+        fresh = not text
+    return made
