@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch.nn.functional import pad
@@ -14,7 +15,7 @@ from reference.windows import Padding, Size, correlated, count, kernel_slope, pa
 __all__ = ["conv1d", "conv2d", "conv_output_size", "conv_transpose2d", "receptive_field"]
 
 Optional = torch.Tensor | None
-Gradients = tuple[torch.Tensor | None, ...]
+Gradients = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
 
 
 def conv_output_size(n: int, size: int, stride: int = 1, padding: int | str = 0, dilation: int = 1) -> int:
@@ -24,22 +25,28 @@ def conv_output_size(n: int, size: int, stride: int = 1, padding: int | str = 0,
     `padding` p puts p zeros on each side; `same` gives ⌈n/s⌉, `valid` pads nothing. ValueError when no window fits.
     Source: Dumoulin and Visin 2016, relationship 15.
     """
-    for name, value, least in (("input size", n, 0), ("kernel size", size, 1), ("stride", stride, 1), ("dilation", dilation, 1)):
+    asked = {"input size": (n, 0), "kernel size": (size, 1), "stride": (stride, 1), "dilation": (dilation, 1)}
+    for what, (value, least) in asked.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"conv_output_size got an unusable {name}: {value!r}, expected an integer of at least {least}")
+            raise ValueError(
+                f"conv_output_size got an unusable {what}: {value!r}, expected an integer of at least {least}"
+            )
     return count(n + sum(sides(padding, n, size, stride, dilation)), size, stride, dilation)
 
 
 def receptive_field(layers: Sequence[tuple[int, ...]]) -> int:
-    """How many input pixels along one axis reach one output of a stack of layers (size, stride) or (size, stride, dilation).
+    """How many input pixels along one axis reach one output of a stack of layers, each (size, stride[, dilation]).
 
     (1) r = 1 + Σ_l d_l·(K_l - 1)·Π_{m<l} s_m
-    The first layer is the one next to the input; no layers see one pixel. Source: Araujo, Norris and Sim 2019, equation 2.
+    The first layer is the one next to the input; no layers see one pixel.
+    Source: Araujo, Norris and Sim 2019, equation 2.
     """
     field, step = 1, 1
     for layer in layers:
         if len(layer) not in (2, 3) or any(value < 1 for value in layer):
-            raise ValueError(f"receptive_field got an unusable layer: {layer!r}, expected (size, stride[, dilation]), each at least 1")
+            raise ValueError(
+                f"receptive_field got a layer {layer!r}, expected (size, stride[, dilation]), each at least 1"
+            )
         size, stride, dilation = (*layer, 1)[:3]
         field += dilation * (size - 1) * step  # (1)
         step *= stride
@@ -51,25 +58,34 @@ def _check(
 ) -> None:
     """Refuse tensors that no convolution over `axes` axes accepts."""
     require_floating(name, x=x, w=w, b=b)
-    for label, tensor, rank in (("x", x, axes + 1), ("w", w, axes + 2)):
-        if tensor.dim() < rank or (label == "w" and tensor.dim() > rank):
-            raise ValueError(f"{name} got {label} of the wrong rank: {tensor.dim()}, expected {'at least ' if label == 'x' else ''}{rank}")
+    if x.dim() < axes + 1:
+        raise ValueError(f"{name} got x of too few axes: {tuple(x.shape)}, expected (..., channels, {axes} lengths)")
+    if w.dim() != axes + 2:
+        raise ValueError(f"{name} got w of the wrong rank: {tuple(w.shape)}, expected {axes + 2} axes")
     if 0 in w.shape:
         raise ValueError(f"{name} got an empty kernel: shape {tuple(w.shape)}, expected every length at least 1")
     channels = x.shape[-axes - 1]
     if groups < 1 or channels % groups or w.shape[0] % groups:
-        raise ValueError(f"{name} cannot form groups: {groups}, expected a divisor of {channels} channels and of w's {w.shape[0]}")
+        raise ValueError(
+            f"{name} cannot form groups: {groups}, expected a divisor of x's {channels} and w's {w.shape[0]} channels"
+        )
     wanted = w.shape[0] if transposed else w.shape[1] * groups
     if channels != wanted:
-        raise ValueError(f"{name} got x with the wrong number of channels: {channels}, expected {wanted} (w {tuple(w.shape)}, groups {groups})")
+        raise ValueError(
+            f"{name} got x with the wrong channels: {channels}, expected {wanted} (w {tuple(w.shape)}, groups {groups})"
+        )
     out = w.shape[1] * groups if transposed else w.shape[0]
     if b is not None and tuple(b.shape) != (out,):
-        raise ValueError(f"{name} got b of the wrong shape: {tuple(b.shape)}, expected ({out},), one number per output channel")
+        raise ValueError(
+            f"{name} got b of the wrong shape: {tuple(b.shape)}, expected ({out},), one per output channel"
+        )
     if any(tensor is not None and tensor.dtype != x.dtype for tensor in (w, b)):
         raise ValueError(f"{name} got mixed dtypes: {x.dtype} and {w.dtype}, expected one for x, w and b; convert them")
 
 
-def _zeros(x: torch.Tensor, w: torch.Tensor, stride: tuple[int, int], padding: Padding, dilation: tuple[int, int]) -> tuple[int, ...]:
+def _zeros(
+    x: torch.Tensor, w: torch.Tensor, stride: tuple[int, int], padding: Padding, dilation: tuple[int, int]
+) -> tuple[int, ...]:
     """(left, right, top, bottom), the order in which torch pads; checks that a window fits on both axes."""
     amounts = (padding, padding) if isinstance(padding, str) else pair(padding, "padding", least=0)
     zeros: list[int] = []
@@ -92,19 +108,19 @@ def conv2d_forward(
 ) -> tuple[torch.Tensor, Saved]:
     """Slide each kernel over the image and take the dot product with the patch beneath it.
 
-    Shapes: x (..., C, H, W), w (F, C/groups, A, B), b (F,) or None -> y (..., F, I, J), I = conv_output_size(H, A, s, p, d), J alike with t, q, e.
-
-    Forward:
+    Shapes: x (..., C, H, W), w (F, C/groups, A, B), b (F,) or None -> y (..., F, I, J)
+    Forward, with I = conv_output_size(H, A, s, p, d) and J = conv_output_size(W, B, t, q, e):
         (1) x̃ = x with p rows and q columns of zeros on each side
         (2) y[f, i, j] = b[f] + Σ_cab w[f, c, a, b] · x̃[c, s·i + d·a, t·j + e·b], c over the channels of f's group
     Backward:
         (3) db[f] = Σ_ij dy[f, i, j], summed over the leading axes too
         (4) dw[f, c, a, b] = Σ_ij dy[f, i, j] · x̃[c, s·i + d·a, t·j + e·b], summed over the leading axes too
-        (5) dx̃[c, u, v] = Σ w[f, c, a, b] · dy[f, i, j] over all f, a, b, i, j with s·i + d·a = u, t·j + e·b = v; dx is dx̃ without its border
-
-    Conventions: no flip (mathematics calls it cross-correlation); sizes are (rows, columns); rows and columns behind the last window get
-    a gradient of zero; `same` gives ⌈n/stride⌉ outputs with an odd zero at the bottom and right; `valid` pads nothing.
-    Errors: ValueError for wrong rank, channels, groups, dtype, stride or dilation below 1, a kernel larger than the padded input.
+        (5) dx̃[c, u, v] = Σ w[f, c, a, b] · dy[f, i, j] over all f, a, b, i, j with s·i + d·a = u, t·j + e·b = v;
+            dx is dx̃ without its border
+    Conventions: no flip (mathematics calls it cross-correlation); sizes are (rows, columns); rows and columns behind the
+        last window get no gradient; `same` gives ⌈n/stride⌉ outputs, an odd zero at bottom and right;
+        `valid` pads nothing.
+    Errors: ValueError for wrong rank, channels, groups, dtype, stride or dilation below 1, a kernel over the image.
     Source: Goodfellow, Bengio and Courville 2016, equation 9.6; Dumoulin and Visin 2016.
     """
     _check("conv2d", x, w, b, groups)
@@ -117,7 +133,7 @@ def conv2d_forward(
 def conv2d_backward(
     saved: Saved, dy: torch.Tensor, *, stride: Size = 1, padding: Padding = 0, dilation: Size = 1, groups: int = 1
 ) -> Gradients:
-    """Equations (3) to (5) of `conv2d_forward`: dy (..., F, I, J) -> dx (..., C, H, W), dw (F, C/groups, A, B), db (F,) or None."""
+    """Equations (3) to (5): dy (..., F, I, J) -> dx (..., C, H, W), dw (F, C/groups, A, B), db (F,) or None."""
     x, w, *b = saved
     steps, gaps = pair(stride, "stride", least=1), pair(dilation, "dilation", least=1)
     zeros = _zeros(x, w, steps, padding, gaps)
@@ -146,37 +162,35 @@ def conv1d_forward(
 ) -> tuple[torch.Tensor, Saved]:
     """Slide each kernel along a sequence and take the dot product with the stretch beneath it.
 
-    Shapes: x (..., C, L), w (F, C/groups, A), b (F,) or None -> y (..., F, I), I = conv_output_size(L, A, s, p, d).
-
-    Forward:
+    Shapes: x (..., C, L), w (F, C/groups, A), b (F,) or None -> y (..., F, I)
+    Forward, with I = conv_output_size(L, A, s, p, d):
         (1) y[f, i] = b[f] + Σ_ca w[f, c, a] · x̃[c, s·i + d·a], x̃ = x with p zeros on each side
     Backward:
         (2) db[f] = Σ_i dy[f, i], summed over the leading axes too
         (3) dw[f, c, a] = Σ_i dy[f, i] · x̃[c, s·i + d·a], summed over the leading axes too
         (4) dx̃[c, u] = Σ w[f, c, a] · dy[f, i] over all f, a, i with s·i + d·a = u; dx is dx̃ without its border
-
-    Conventions: those of `conv2d`, of which this is the case of a single row. Errors: those of `conv2d`.
+    Conventions: those of `conv2d`, of which this is the case of a single row.
+    Errors: those of `conv2d`.
     Source: Dumoulin and Visin 2016.
     """
     _check("conv1d", x, w, b, groups, axes=1)
     hyper = _one_row(stride, padding, dilation, groups)
-    y, _ = conv2d_forward(x.unsqueeze(-2), w.unsqueeze(-2), b, **hyper)  # type: ignore[arg-type]  # (1) (..., F, 1, I)
+    y, _ = conv2d_forward(x.unsqueeze(-2), w.unsqueeze(-2), b, **hyper)  # (1) (..., F, 1, I)
     return y.squeeze(-2), (x, w) if b is None else (x, w, b)
 
 
 def conv1d_backward(
     saved: Saved, dy: torch.Tensor, *, stride: int = 1, padding: int | str = 0, dilation: int = 1, groups: int = 1
 ) -> Gradients:
-    """Equations (2) to (4) of `conv1d_forward`: dy (..., F, I) -> dx (..., C, L), dw (F, C/groups, A), db (F,) or None."""
+    """Equations (2) to (4): dy (..., F, I) -> dx (..., C, L), dw (F, C/groups, A), db (F,) or None."""
     x, w, *b = saved
     hyper = _one_row(stride, padding, dilation, groups)
     row = (x.unsqueeze(-2), w.unsqueeze(-2), *b)
-    dx, dw, db = conv2d_backward(row, dy.unsqueeze(-2), **hyper)  # type: ignore[arg-type]  # (2), (3), (4)
-    assert dx is not None and dw is not None
+    dx, dw, db = conv2d_backward(row, dy.unsqueeze(-2), **hyper)  # (2), (3), (4)
     return dx.squeeze(-2), dw.squeeze(-2), db
 
 
-def _one_row(stride: int, padding: int | str, dilation: int, groups: int) -> dict[str, object]:
+def _one_row(stride: int, padding: int | str, dilation: int, groups: int) -> dict[str, Any]:
     """The hyper-parameters of a sequence, for an image of one row."""
     amounts = padding if isinstance(padding, str) else (0, padding)
     return {"stride": (1, stride), "padding": amounts, "dilation": (1, dilation), "groups": groups}
@@ -195,18 +209,17 @@ def conv_transpose2d_forward(
 ) -> tuple[torch.Tensor, Saved]:
     """Lay a copy of the kernel, weighted by each pixel, onto a larger image: the transpose of the linear map `conv2d`.
 
-    Shapes: x (..., C, H, W), w (C, F/groups, A, B), b (F,) or None -> y (..., F, I, J), I = (H - 1)·s - 2p + d·(A - 1) + 1 + output padding.
-
-    Forward:
+    Shapes: x (..., C, H, W), w (C, F/groups, A, B), b (F,) or None -> y (..., F, I, J)
+    Forward, with I = (H - 1)·s - 2p + d·(A - 1) + 1 + output padding, and J alike:
         (1) ỹ[f, u, v] = Σ w[c, f, a, b] · x[c, i, j] over all c, a, b, i, j with s·i + d·a = u, t·j + e·b = v
         (2) y = b + ỹ without p rows and q columns on each side
     Backward, with dỹ = dy bordered by zeros:
         (3) db[f] = Σ_ij dy[f, i, j], summed over the leading axes too
         (4) dw[c, f, a, b] = Σ_ij x[c, i, j] · dỹ[f, s·i + d·a, t·j + e·b], summed over the leading axes too
         (5) dx[c, i, j] = Σ_fab w[c, f, a, b] · dỹ[f, s·i + d·a, t·j + e·b]
-
-    Conventions: it restores the size that `conv2d` with the same settings took away, not the values; the output padding (smaller
-    than stride or dilation) says which of the sizes that gave the same result is meant, and adds rows at the bottom and columns at the right.
+    Conventions: it restores the size that `conv2d` with the same settings took away, not the values; the output padding
+        (smaller than stride or dilation) says which of the sizes that gave the same result is meant, and adds rows at
+        the bottom and columns at the right.
     Errors: ValueError as in `conv2d`, for an output padding that is too large, and for padding that leaves nothing.
     Source: Dumoulin and Visin 2016, relationships 8 to 14.
     """
@@ -219,14 +232,21 @@ def conv_transpose2d_forward(
 
 
 def _transposed_sizes(
-    x: torch.Tensor, w: torch.Tensor, stride: tuple[int, int], dilation: tuple[int, int], padding: Size, output_padding: Size
+    x: torch.Tensor,
+    w: torch.Tensor,
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    padding: Size,
+    output_padding: Size,
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """The size (rows, columns) before cropping, and what is cropped on each side."""
     crop, extra = pair(padding, "padding", least=0), pair(output_padding, "output_padding", least=0)
     if 0 in x.shape[-2:]:
-        raise ValueError(f"conv_transpose2d got an empty image: {tuple(x.shape[-2:])}, expected at least one row and column")
+        raise ValueError(
+            f"conv_transpose2d got an empty image: {tuple(x.shape[-2:])}, expected at least 1 row and column"
+        )
     if any(more >= max(s, d) for more, s, d in zip(extra, stride, dilation, strict=True)):
-        raise ValueError(f"output_padding is too large: {extra}, expected less than stride {stride} or dilation {dilation}")
+        raise ValueError(f"output_padding is too large: {extra}, expected below stride {stride} or dilation {dilation}")
     steps = zip(x.shape[-2:], w.shape[-2:], stride, dilation, extra, strict=True)
     rows, columns = ((n - 1) * s + d * (size - 1) + 1 + more for n, size, s, d, more in steps)
     if rows <= 2 * crop[0] or columns <= 2 * crop[1]:
@@ -244,14 +264,14 @@ def conv_transpose2d_backward(
     dilation: Size = 1,
     groups: int = 1,
 ) -> Gradients:
-    """Equations (3) to (5) of `conv_transpose2d_forward`: dy (..., F, I, J) -> dx (..., C, H, W), dw (C, F/groups, A, B), db."""
+    """Equations (3) to (5): dy (..., F, I, J) -> dx (..., C, H, W), dw (C, F/groups, A, B), db (F,) or None."""
     x, w, *b = saved
     steps, gaps = pair(stride, "stride", least=1), pair(dilation, "dilation", least=1)
     p, q = pair(padding, "padding", least=0)
     bordered = pad(dy, (q, q, p, p))  # (..., F, I + 2p, J + 2q)
     db = _over_all_but_channels(dy) if b else None  # (3) (F,)
     dw = kernel_slope(bordered, x, w, steps, gaps, groups)  # (4) (C, F/groups, A, B)
-    dx = correlated(bordered, w, steps, gaps, groups)  # (5) (..., C, ≥H, ≥W): the output padding can make room for one more
+    dx = correlated(bordered, w, steps, gaps, groups)  # (5) the output padding can make room for one more
     return dx[..., : x.shape[-2], : x.shape[-1]], dw, db
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import pad
 
+from reference.checks import require_floating
 from reference.differentiable import Differentiable, Saved
 from reference.windows import Size, count, pair, spread, windows
 
@@ -16,11 +17,13 @@ Pairs = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 def _settings(name: str, x: torch.Tensor, size: Size, stride: Size | None, padding: Size) -> Pairs:
     """Window, stride (by default the window) and padding as pairs; refuses what no pooling accepts."""
     if x.dim() < 2 or not x.is_floating_point():
-        raise ValueError(f"{name} got an unusable x: {x.dtype} of rank {x.dim()}, expected a floating-point image (..., H, W)")
+        raise ValueError(
+            f"{name} got an unusable x: {x.dtype} {tuple(x.shape)}, expected floating-point maps (..., H, W)"
+        )
     window, zeros = pair(size, "size", least=1), pair(padding, "padding", least=0)
     steps = window if stride is None else pair(stride, "stride", least=1)
     if any(2 * p > k for p, k in zip(zeros, window, strict=True)):
-        raise ValueError(f"{name} pads too much: {zeros}, expected at most half of the window {window}; a window must meet the image")
+        raise ValueError(f"{name} pads too much: {zeros}, expected at most half of the window {window}; pad less")
     for n, p, k, s in zip(x.shape[-2:], zeros, window, steps, strict=True):
         count(n + 2 * p, k, s)
     return window, steps, zeros
@@ -36,16 +39,15 @@ def max_pool2d_forward(
 ) -> tuple[torch.Tensor, Saved]:
     """Keep the largest value of each window.
 
-    Shapes: x (..., H, W) -> y (..., I, J), I = conv_output_size(H, A, s, p), J alike; each leading index is pooled alone.
-
-    Forward:
+    Shapes: x (..., H, W) -> y (..., I, J)
+    Forward, with I = conv_output_size(H, A, s, p) and J alike, each leading index pooled alone:
         (1) k[i, j] = the first position (row by row) of the largest x in the window that begins at (s·i - p, t·j - q)
         (2) y[i, j] = x[k[i, j]]
     Backward:
         (3) dx[u] = Σ dy[i, j] over all i, j with k[i, j] = u
-
-    Conventions: the stride is the window unless given; padding never wins; of tied values the first takes the whole gradient; NaN wins.
-    Errors: ValueError for wrong rank, dtype, stride below 1, padding over half the window, a window larger than the padded input.
+    Conventions: the stride is the window unless given; padding never wins; of tied values the first takes the whole
+        gradient; NaN wins.
+    Errors: ValueError for wrong rank, dtype, stride below 1, padding over half the window, a window over the image.
     Source: Goodfellow, Bengio and Courville 2016, section 9.3.
     """
     window, steps, zeros = _settings("max_pool2d", x, size, stride, padding)
@@ -82,14 +84,12 @@ def average_pool2d_forward(
 ) -> tuple[torch.Tensor, Saved]:
     """Keep the mean of each window.
 
-    Shapes: x (..., H, W) -> y (..., I, J), I = conv_output_size(H, A, s, p), J alike; each leading index is pooled alone.
-
-    Forward:
+    Shapes: x (..., H, W) -> y (..., I, J)
+    Forward, with I = conv_output_size(H, A, s, p) and J alike, each leading index pooled alone:
         (1) y[i, j] = Σ_ab x̃[s·i + a, t·j + b] / m[i, j], x̃ = x with p rows and q columns of zeros on each side
     Backward:
         (2) dx̃[u, v] = Σ dy[i, j] / m[i, j] over all i, j whose window holds (u, v); dx is dx̃ without its border
-
-    Conventions: the stride is the window unless given; m = A·B, or with count_padding=False the pixels of the window on the image.
+    Conventions: the stride is the window unless given; m = A·B, or its pixels on the image if not count_padding.
     Errors: those of `max_pool2d`.
     Source: Goodfellow, Bengio and Courville 2016, section 9.3.
     """
@@ -121,17 +121,16 @@ def global_average_pool_forward(x: torch.Tensor) -> tuple[torch.Tensor, Saved]:
     """Keep one number per map, its mean.
 
     Shapes: x (..., H, W) -> y (...)
-
     Forward:
         (1) y = Σ_uv x[u, v] / (H·W)
     Backward:
         (2) dx[u, v] = dy / (H·W)
-
-    Conventions: none. Errors: ValueError for wrong rank or dtype, and for an empty map.
+    Errors: ValueError for wrong rank or dtype, and for an empty map.
     Source: Lin, Chen and Yan 2014, section 3.2.
     """
-    if x.dim() < 2 or not x.is_floating_point() or 0 in x.shape[-2:]:
-        raise ValueError(f"global_average_pool got an unusable x: {x.dtype} {tuple(x.shape)}, expected floating-point maps (..., H, W)")
+    require_floating("global_average_pool", x=x)
+    if x.dim() < 2 or 0 in x.shape[-2:]:
+        raise ValueError(f"global_average_pool got no map: {tuple(x.shape)}, expected (..., H, W), H and W at least 1")
     return x.mean((-2, -1)), (x,)  # (1) (...)
 
 

@@ -13,7 +13,9 @@ def pair(value: Size, what: str, *, least: int) -> tuple[int, int]:
     """(rows, columns) from one number for both or a pair, each at least `least`."""
     both = (value, value) if isinstance(value, int) else tuple(value)
     if len(both) != 2 or any(isinstance(v, bool) or not isinstance(v, int) or v < least for v in both):
-        raise ValueError(f"{what} is not usable: {value!r}, expected an integer of at least {least}, or two of them (rows, columns)")
+        raise ValueError(
+            f"{what} is not usable: {value!r}, expected an integer of at least {least}, or two: (rows, columns)"
+        )
     return both
 
 
@@ -36,7 +38,9 @@ def count(n: int, size: int, stride: int, dilation: int = 1) -> int:
     """How many windows fit into an axis of length n (its padding included); at least one, else ValueError."""
     reach = dilation * (size - 1) + 1
     if n < reach:
-        raise ValueError(f"kernel is larger than the padded input: {reach}, expected at most {n}; pad more or take a smaller kernel")
+        raise ValueError(
+            f"kernel is larger than the padded input: {reach}, expected at most {n}; pad more or shrink the kernel"
+        )
     return (n - reach) // stride + 1
 
 
@@ -58,7 +62,10 @@ def stretched(x: torch.Tensor, stride: tuple[int, int]) -> torch.Tensor:
 def correlated(
     x: torch.Tensor, w: torch.Tensor, stride: tuple[int, int], dilation: tuple[int, int], groups: int
 ) -> torch.Tensor:
-    """y[g·f, i, j] = Σ_cab w[g·f, c, a, b] · x[g·c, s·i + d·a, t·j + e·b]: x (..., C, H, W), w (F, C/groups, A, B) -> (..., F, I, J)."""
+    """x (..., C, H, W), w (F, C/groups, A, B) -> y (..., F, I, J).
+
+    y[gf, i, j] = Σ_cab w[gf, c, a, b] · x[gc, s·i + d·a, t·j + e·b].
+    """
     patches = windows(x, w.shape[-2:], stride, dilation).unflatten(-5, (groups, w.shape[1]))  # (..., g, c, I, J, A, B)
     kernels = w.unflatten(0, (groups, w.shape[0] // groups))  # (g, f, c, A, B)
     return torch.einsum("...gcijab,gfcab->...gfij", patches, kernels).flatten(-4, -3)
@@ -74,23 +81,24 @@ def spread(
 ) -> torch.Tensor:
     """The adjoint of `correlated`: y (..., F, I, J), w (F, C/groups, A, B) -> x (..., C, *full).
 
-    x[g·c, u, v] = Σ_fab w[g·f, c, a, b] · y[g·f, i, j] over s·i + d·a = u and t·j + e·b = v: correlate y, with stride - 1 zeros put between
-    its entries and a border as wide as the kernel's reach, with the flipped kernel.
+    x[gc, u, v] = Σ_fab w[gf, c, a, b] · y[gf, i, j] over s·i + d·a = u and t·j + e·b = v: correlate y, with stride - 1
+    zeros put between its entries and a border as wide as the kernel's reach, with the flipped kernel.
     """
     y = stretched(y, stride)
     border = [e * (k - 1) for e, k in zip(dilation, w.shape[-2:], strict=True)]
-    behind = [whole - n for whole, n in zip(full, y.shape[-2:], strict=True)]  # the border and what the last window left over
+    behind = [whole - n for whole, n in zip(full, y.shape[-2:], strict=True)]  # the border and what no window reached
     y = pad(y, (border[1], behind[1], border[0], behind[0]))
-    patches = windows(y, w.shape[-2:], (1, 1), dilation).unflatten(-5, (groups, w.shape[0] // groups))  # (..., g, f, U, V, A, B)
-    kernels = w.flip(-2, -1).unflatten(0, (groups, w.shape[0] // groups))  # (g, f, c, A, B)
+    parts = (groups, w.shape[0] // groups)
+    patches = windows(y, w.shape[-2:], (1, 1), dilation).unflatten(-5, parts)  # (..., g, f, U, V, A, B)
+    kernels = w.flip(-2, -1).unflatten(0, parts)  # (g, f, c, A, B)
     return torch.einsum("...gfuvab,gfcab->...gcuv", patches, kernels).flatten(-4, -3)
 
 
 def kernel_slope(
     x: torch.Tensor, dy: torch.Tensor, w: torch.Tensor, stride: tuple[int, int], dilation: tuple[int, int], groups: int
 ) -> torch.Tensor:
-    """dw[g·f, c, a, b] = Σ_nij dy[n, g·f, i, j] · x[n, g·c, s·i + d·a, t·j + e·b], in the shape of w (F, C/groups, A, B)."""
-    patches = windows(x, w.shape[-2:], stride, dilation).unflatten(-5, (groups, w.shape[1]))  # (..., g, c, ≥I, ≥J, A, B)
+    """dw[gf, c, a, b] = Σ_nij dy[n, gf, i, j] · x[n, gc, s·i + d·a, t·j + e·b], shaped as w (F, C/groups, A, B)."""
+    patches = windows(x, w.shape[-2:], stride, dilation).unflatten(-5, (groups, w.shape[1]))  # (..., g, c, I, J, A, B)
     patches = patches[..., : dy.shape[-2], : dy.shape[-1], :, :]
     slopes = dy.unflatten(-3, (groups, w.shape[0] // groups))  # (..., g, f, I, J)
     return torch.einsum("...gfij,...gcijab->gfcab", slopes, patches).flatten(0, 1)
