@@ -136,7 +136,7 @@ def inverse_time_decay(step: int, *, lr: float, scale: float) -> float:
     """
     _check_step(step)
     if not scale > 0:
-        raise ValueError(f"scale is too small: {scale}, expected scale > 0 (inverse_time_decay); pass a number of steps")
+        raise ValueError(f"scale is not positive: {scale}, expected steps > 0 (inverse_time_decay); pass another scale")
     return lr / (1 + step / scale)
 
 
