@@ -1,1 +1,35 @@
-"""Assay puts what people say about deep learning to the test."""
+"""Assay puts what people say about deep learning to the test, and checks gradients.
+
+The public names; each is imported when it is first used, so that `import assay` and the pytest plugin stay light.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "claim": "claim",
+    "HOLDS": "claim",
+    "REFUTED": "claim",
+    "CONDITIONAL": "claim",
+    "CORRECTION": "claim",
+    "Evidence": "evidence",
+    "Subject": "subject",
+    "AssayError": "errors",
+    "check_gradient": "gradients",
+    "explore_gradient": "gradients",
+    "check_module": "gradients",
+    "assert_gradients": "gradients",
+    "GradientReport": "gradients",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - the table above is the one list
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module assay has no attribute {name!r}, expected one of {', '.join(__all__)}")
+    return getattr(import_module(f"assay.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

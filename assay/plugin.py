@@ -1,35 +1,20 @@
 """The pytest plugin: a claim on a subject is a pytest item, so -k, -n, --lf, --junitxml and timeouts come with pytest.
 
-Inert outside the claims folder. A worker that hangs is ended by a watchdog, one that fills its memory gets an error, and one that
-dies is replaced by pytest-xdist; each is reported as what it was, and the others go on.
+Inert outside the claims folder, and light: torch is imported only when there is a claim to collect.
 """
 
 from __future__ import annotations
 
-import faulthandler
-import json
 import resource
-import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
-from assay.claim import Claim
 from assay.config import Config, load_config
 from assay.errors import AssayError
-from assay.execute import crashed, execute
-from assay.ledger import load_ledger
-from assay.measure import Conditions
-from assay.registry import claims_in
-from assay.results import Book
-from assay.subject import Subject, choose_subjects
 
-GRACE_SECONDS = 5.0  # between the polite alarm and the watchdog that ends the process
-KEY = pytest.StashKey[Any]()
+CONFIG = pytest.StashKey[Config]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,183 +22,51 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--assay-subject", action="append", default=[], help="subject to put under the claims (may be given several times)")
     group.addoption("--assay-seed", type=int, default=0, help="seed of the run")
     group.addoption("--assay-device", default="cpu", help="cpu or cuda")
-    group.addoption("--assay-examples", type=int, default=Conditions.examples, help="examples of each property-tested claim")
+    group.addoption("--assay-examples", type=int, default=100, help="examples of each property-tested claim")
     group.addoption("--assay-results", default="", help="write results.json here")
     group.addoption("--assay-select", default="", help="JSON list of claim ids to run")
     group.addoption("--assay-memory", type=int, default=0, help="MiB of data that a worker may hold; 0 for no limit")
 
 
-def conditions_of(config: pytest.Config) -> Conditions:
-    return Conditions(config.getoption("--assay-seed"), config.getoption("--assay-device"), config.getoption("--assay-examples"))
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    here = load_config(Path(config.rootpath))
-    config.stash[KEY] = here
-    results = config.getoption("--assay-results")
-    if results and not hasattr(config, "workerinput"):
-        names = config.getoption("--assay-subject") or ["reference"]
-        book = Book(Path(results), load_ledger(here.ledger), names, conditions_of(config))
-        config.pluginmanager.register(Recorder(config, book), "assay-recorder")
+    config.stash[CONFIG] = load_config(Path(config.rootpath))
+    in_worker = hasattr(config, "workerinput")
+    if config.getoption("--assay-results") and not in_worker:
+        _keep_book(config)
     megabytes = config.getoption("--assay-memory")
-    if megabytes and hasattr(config, "workerinput"):
+    if megabytes and in_worker:
         resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, megabytes << 20))
 
 
+def _keep_book(config: pytest.Config) -> None:
+    from assay.items import Recorder, conditions_of
+    from assay.ledger import load_ledger
+    from assay.results import Book
+
+    names = config.getoption("--assay-subject") or ["reference"]
+    path = Path(config.getoption("--assay-results"))
+    book = Book(path, load_ledger(config.stash[CONFIG].ledger), names, conditions_of(config))
+    config.pluginmanager.register(Recorder(config, book), "assay-recorder")
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    config: Config = parent.config.stash[KEY]
-    if file_path.suffix != ".py" or file_path.name == "__init__.py":
+    if file_path.suffix != ".py" or file_path.name == "__init__.py" or not _holds_claims(file_path, parent.config.stash[CONFIG]):
         return None
-    try:
-        folder = config.claims_folder
-    except AssayError:
-        return None
-    if folder not in file_path.resolve().parents:
-        return None
+    from assay.items import ClaimFile
+
     return ClaimFile.from_parent(parent, path=file_path)
 
 
-class ClaimFile(pytest.File):
-    """A module of claims."""
-
-    def collect(self) -> Iterator[pytest.Item]:
-        config: Config = self.config.stash[KEY]
-        parts = self.path.resolve().relative_to(config.claims_folder).with_suffix("").parts
-        subjects = choose_subjects(self.config.getoption("--assay-subject") or ["reference"], config.subjects)
-        selected = self.config.getoption("--assay-select")
-        wanted = set(json.loads(selected)) if selected else None
-        for claim in claims_in(".".join((config.claims, *parts))):
-            if wanted is None or claim.id in wanted:
-                for subject in subjects:
-                    yield ClaimItem.from_parent(self, name=f"{claim.name}[{subject.name}]", claim=claim, subject=subject)
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> Any:
-        return str(excinfo.value) if isinstance(excinfo.value, AssayError) else super().repr_failure(excinfo)
-
-
-class ClaimFailed(Exception):
-    """A claim whose result is not as predicted."""
-
-
-class ClaimItem(pytest.Item):
-    """One claim on one subject."""
-
-    def __init__(self, *, claim: Claim, subject: Subject, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.claim, self.subject = claim, subject
-        self.result: dict[str, Any] | None = None
-
-    def runtest(self) -> None:
-        conditions = conditions_of(self.config)
-        started = time.perf_counter()
-        try:
-            with _time_limit(self.claim.limit, in_worker=hasattr(self.config, "workerinput")):
-                self.result = execute(self.claim, self.subject, conditions)
-        except TimeoutError:
-            seconds = time.perf_counter() - started
-            self.result = crashed(self.claim, self.subject, conditions, hung(self.claim.limit), seconds)
-        if self.result["status"] == "unsupported":
-            pytest.skip(self.result["problem"])
-        if self.result["status"] != "as-predicted" and not self.result["differs"]:
-            raise ClaimFailed(explain(self.result))
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> Any:
-        return str(excinfo.value) if isinstance(excinfo.value, (ClaimFailed, AssayError)) else super().repr_failure(excinfo)
-
-    def reportinfo(self) -> tuple[Path, int | None, str]:
-        return self.path, self.claim.check.__code__.co_firstlineno, self.name
+def _holds_claims(path: Path, config: Config) -> bool:
+    try:
+        return config.claims_folder in path.resolve().parents
+    except AssayError:
+        return False
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report = yield
-    if isinstance(item, ClaimItem) and call.when == "call":
-        if item.result is None and call.excinfo is not None:
-            problem = f"{call.excinfo.typename}: {call.excinfo.value}"
-            item.result = crashed(item.claim, item.subject, conditions_of(item.config), problem, call.duration)
-        report.assay_result = item.result
+    if call.when == "call" and hasattr(item, "result_of"):
+        report.assay_result = item.result_of(call)
     return report
-
-
-def hung(limit: float) -> str:
-    return f"hung: still running after its limit of {limit:g} s; make it smaller or raise limit="
-
-
-def explain(result: dict[str, Any]) -> str:
-    """One or two lines that say what came out, what was predicted, and how to see it again."""
-    parts = [f"claim {result['id']} on {result['subject']} is {result['status']}: {result['verdict']}, predicted {result['expect']}"]
-    if result["problem"]:
-        parts.append(result["problem"])
-    if result["counterexample"]:
-        found = result["counterexample"]
-        parts.append(f"{found['fact']}: {found['measured']}, allowed {found['allowed']} (at {found['values']})")
-    parts += [f"control {c['name']!r} did not turn it: {c['why']}" for c in result["controls"] if not c["turned"]]
-    return "; ".join(parts) + f"\n  again: {result['reproduce']}"
-
-
-class _time_limit:  # noqa: N801 - reads as a statement
-    """Raise TimeoutError after `seconds`; in a worker, end the process if even that does not help."""
-
-    def __init__(self, seconds: float, *, in_worker: bool) -> None:
-        self.seconds, self.in_worker = seconds, in_worker
-
-    def __enter__(self) -> None:
-        signal.signal(signal.SIGALRM, _alarm)
-        signal.setitimer(signal.ITIMER_REAL, self.seconds)
-        if self.in_worker:
-            faulthandler.dump_traceback_later(self.seconds + GRACE_SECONDS, exit=True)
-
-    def __exit__(self, *_: object) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        if self.in_worker:
-            faulthandler.cancel_dump_traceback_later()
-
-
-def _alarm(_signal: int, _frame: FrameType | None) -> None:
-    raise TimeoutError
-
-
-class Recorder:
-    """On the controller: keeps the book, and gives a result to claims that took their process with them."""
-
-    def __init__(self, config: pytest.Config, book: Book) -> None:
-        self.config, self.book = config, book
-        self.running: dict[str, float] = {}
-        self.collection_errors: list[str] = []
-
-    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
-        self.book.total = len(ids)
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.book.total = self.book.total or len(session.items)
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            text = str(report.longrepr).strip().splitlines()
-            self.collection_errors.append(text[-1] if text else report.nodeid)
-
-    def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
-        self.running[nodeid] = time.perf_counter()
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        result = getattr(report, "assay_result", None)
-        if result is not None:
-            self.book.add(result)
-        elif report.failed and report.when not in ("setup", "call", "teardown"):
-            self._add_crashed(report.nodeid)
-        if report.when == "teardown" or result is None:
-            self.running.pop(report.nodeid, None)
-
-    def _add_crashed(self, nodeid: str) -> None:
-        path, _, name = nodeid.partition("::")
-        claim_name, _, subject_name = name.rstrip("]").partition("[")
-        here: Config = self.config.stash[KEY]
-        parts = (Path(self.config.rootpath) / path).resolve().relative_to(here.claims_folder).with_suffix("").parts
-        claim = next(c for c in claims_in(".".join((here.claims, *parts))) if c.name == claim_name)
-        subject = choose_subjects([subject_name], here.subjects)[0]
-        seconds = time.perf_counter() - self.running.get(nodeid, time.perf_counter())
-        problem = hung(claim.limit) if seconds >= claim.limit else "its process died: killed, out of memory, or a crash in native code"
-        self.book.add(crashed(claim, subject, conditions_of(self.config), problem, seconds))
-
-    def pytest_sessionfinish(self) -> None:
-        self.book.finish()

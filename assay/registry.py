@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from assay.claim import Claim
-from assay.errors import ClaimError, UsageError
+from assay.errors import AssayError, ClaimError, UsageError
 
 
 def module_names(folder: Path, package: str) -> list[str]:
@@ -22,8 +22,14 @@ def module_names(folder: Path, package: str) -> list[str]:
 
 
 def claims_in(module_name: str) -> list[Claim]:
-    """The claims that a module defines itself, in the order of the file."""
-    module = importlib.import_module(module_name)
+    """The claims that a module defines itself, in the order of the file; a module that cannot be imported is one clear line."""
+    try:
+        module = importlib.import_module(module_name)
+    except AssayError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a claim file may raise anything at import
+        place = f"{Path(error.filename).name}, line {error.lineno}: " if isinstance(error, SyntaxError) and error.filename else ""
+        raise ClaimError(f"claims module {module_name} cannot be imported: {type(error).__name__}: {place}{str(error).splitlines()[0]}; mend the file") from error
     return [value for value in vars(module).values() if isinstance(value, Claim) and value.check.__module__ == module_name]
 
 

@@ -20,7 +20,7 @@ from assay.claim import Claim
 from assay.config import Config, load_config
 from assay.errors import AssayError, UsageError
 from assay.ledger import Ledger, load_ledger
-from assay.plugin import Recorder
+from assay.items import Recorder
 from assay.registry import choose, load_claims, nearest, with_corrections
 from assay.results import RUN_BOUND, drift, load_record, record_of
 from assay.subject import choose_subjects
