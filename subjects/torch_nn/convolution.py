@@ -11,7 +11,7 @@ Size = int | tuple[int, int]
 
 
 def _same(n: int, size: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Zeros (before, after) for ceil(n/stride) outputs; torch has `same` for stride 1 only, and warns for even kernels."""
+    """Zeros (before, after) for ceil(n/stride) outputs; torch offers `same` for stride 1, and warns at even kernels."""
     total = max((-(-n // stride) - 1) * stride + dilation * (size - 1) + 1 - n, 0)
     return total // 2, total - total // 2
 
