@@ -129,7 +129,7 @@ def exploring(
     def strategy(dtype: torch.dtype) -> st.SearchStrategy[Named]:
         @st.composite
         def named(draw: st.DrawFn) -> Named:
-            letters = sorted({letter for letter in "".join(axes.values())})
+            letters = sorted(set("".join(axes.values())))
             size = {letter: divisible * draw(st.integers(*sizes), label=letter) for letter in letters}
             drawn = {}
             for name, letters_of in axes.items():

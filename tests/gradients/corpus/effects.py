@@ -79,12 +79,15 @@ def sine(backward: Callable[[], Backward]) -> Callable[[], Any]:
 
 ENTRIES: tuple[Entry, ...] = (
     spoiling(
-        "sin: doubles the cotangent in place", Mistake.MUTATION, lambda: classic(torch.sin, doubled_cotangent), torch.sin
+        "sin: doubles the cotangent in place",
+        Mistake.MUTATION,
+        lambda: classic(torch.sin, doubled_cotangent),
+        torch.sin,
     ),
-    spoiling("square: moves its input", Mistake.MUTATION, lambda: classic(lambda x: x * x, moved_input), lambda x: x * x),
     spoiling(
-        "exp: consumes what it saved", Mistake.MUTATION, lambda: classic(torch.exp, consumed_output), torch.exp
+        "square: moves its input", Mistake.MUTATION, lambda: classic(lambda x: x * x, moved_input), lambda x: x * x
     ),
+    spoiling("exp: consumes what it saved", Mistake.MUTATION, lambda: classic(torch.exp, consumed_output), torch.exp),
     spoiling(
         "tanh: forward edits its input",
         Mistake.MUTATION,

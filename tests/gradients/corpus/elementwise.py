@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from tests.gradients.corpus.draw import exploring, fixed, joined, mixed, uniform
 from tests.gradients.corpus.entry import DOUBLE, Component, Entry, Mistake, classic, modern
@@ -70,7 +70,7 @@ def gelu_slope_of_the_approximation(x: torch.Tensor) -> torch.Tensor:
     return (1 + t) / 2 + x * (1 - t * t) / 2 * c * (1 + 3 * 0.044715 * x * x)
 
 
-GELU = Component("gelu", F.gelu, lambda dy, y, x: dy * gelu_slope(x), BOTH_SIGNS, ANY)
+GELU = Component("gelu", functional.gelu, lambda dy, y, x: dy * gelu_slope(x), BOTH_SIGNS, ANY)
 SILU = Component(
     "silu",
     lambda x: x * x.sigmoid(),

@@ -59,6 +59,7 @@ class Entry:
     backward, whose autograd gradient is the right one (None: the note says why the label holds). `visible` says where
     a wrong entry shows; `order` is the highest derivative for which the label holds; `dtypes` are those in which it
     holds; `verdicts` are the words a checker may say of a right entry; `options` are declared to the checker.
+    `spread` is how far, relatively, two right derivations may lie apart (condition, precision inside).
     """
 
     name: str
@@ -74,6 +75,7 @@ class Entry:
     dtypes: tuple[torch.dtype, ...] = BOTH
     verdicts: frozenset[str] = frozenset({"agrees"})
     options: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    spread: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse an entry whose label contradicts itself."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
-from tests.gradients.corpus.draw import exploring, fixed, joined, mixed
+from tests.gradients.corpus.draw import exploring, fixed, mixed
 from tests.gradients.corpus.entry import Component, Entry, Mistake, modern
 
 STEPS = 4
@@ -19,21 +19,21 @@ BOOK = torch.tensor([0, 3, 3, 1, 0])
 
 def correlate(x: Tensor, w: Tensor) -> Tensor:
     """x (b, c, n), w (o, c, k) -> (b, o, n): correlation that keeps the length for odd k."""
-    return F.conv1d(x, w, padding=w.shape[-1] // 2)
+    return functional.conv1d(x, w, padding=w.shape[-1] // 2)
 
 
 def correlate_back(dy: Tensor, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     """dx: correlation with the kernel turned round; dw: correlation of x with dy."""
     size, pad = w.shape[-1], w.shape[-1] // 2
-    dx = F.conv1d(dy, w.flip(-1).transpose(0, 1), padding=size - 1 - pad)
-    padded = F.pad(x, (pad, pad))
+    dx = functional.conv1d(dy, w.flip(-1).transpose(0, 1), padding=size - 1 - pad)
+    padded = functional.pad(x, (pad, pad))
     rows = [torch.einsum("bon,bcn->oc", dy, padded[..., k : k + dy.shape[-1]]) for k in range(size)]
     return dx, torch.stack(rows, -1)
 
 
 def conv2d_back(dy: Tensor, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients of an unpadded conv2d with a kernel of two by two."""
-    dx = F.conv2d(dy, w.flip(-1, -2).transpose(0, 1), padding=1)
+    dx = functional.conv2d(dy, w.flip(-1, -2).transpose(0, 1), padding=1)
     rows, columns = dy.shape[-2:]
     dw = [torch.einsum("bomn,bcmn->oc", dy, x[..., i : i + rows, j : j + columns]) for i in (0, 1) for j in (0, 1)]
     return dx, torch.stack(dw, -1).reshape(w.shape)
@@ -135,7 +135,7 @@ CONV1D = Component(
 )
 CONV2D = Component(
     "conv2d",
-    F.conv2d,
+    functional.conv2d,
     lambda dy, y, x, w: conv2d_back(dy, x, w),
     mixed(x=(2, 2, 4, 4), w=(2, 2, 2, 2)),
     style=modern,
@@ -221,12 +221,12 @@ def perceptron_back(dy: Tensor, x: Tensor, v: Tensor, w: Tensor, h: Tensor) -> t
 
 def turned_kernel(dy: Tensor, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     """dx with the kernel not turned round."""
-    return F.conv1d(dy, w.transpose(0, 1), padding=w.shape[-1] // 2), correlate_back(dy, x, w)[1]
+    return functional.conv1d(dy, w.transpose(0, 1), padding=w.shape[-1] // 2), correlate_back(dy, x, w)[1]
 
 
 def moved(dx: Tensor) -> Tensor:
     """dx one place late along its last axis, as an off-by-one padding has it."""
-    return F.pad(dx, (1, 0))[..., :-1]
+    return functional.pad(dx, (1, 0))[..., :-1]
 
 
 COMPONENTS = (CONV1D, CONV2D, MEAN_POOL, MAX_POOL, RNN, LSTM, GRU, ATTENTION, EMBEDDING, RESIDUAL, TIED, MIXER)
@@ -251,7 +251,7 @@ WRONG = (
     CONV2D.wrong(
         "channels exchanged",
         Mistake.TRANSPOSE,
-        lambda dy, y, x, w: (F.conv2d(dy, w.flip(-1, -2), padding=1), conv2d_back(dy, x, w)[1]),
+        lambda dy, y, x, w: (functional.conv2d(dy, w.flip(-1, -2), padding=1), conv2d_back(dy, x, w)[1]),
     ),
     MEAN_POOL.wrong(
         "not divided",
@@ -277,9 +277,7 @@ WRONG = (
         Mistake.TERM,
         lambda dy, y, a, c: (lstm_back(dy, y, a, c)[0], lstm_back(dy, y, a, c)[1] / a[1].sigmoid()),
     ),
-    GRU.wrong(
-        "reset gate forgotten for the state", Mistake.TERM, lambda dy, y, *x: gru_back(dy, *x, reset=False)
-    ),
+    GRU.wrong("reset gate forgotten for the state", Mistake.TERM, lambda dy, y, *x: gru_back(dy, *x, reset=False)),
     GRU.wrong(
         "update gate negated",
         Mistake.SIGN,

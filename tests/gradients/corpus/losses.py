@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from tests.gradients.corpus.draw import exploring, fixed, joined, mixed, uniform, with_integers
 from tests.gradients.corpus.entry import Component, Entry, Mistake, modern
@@ -24,7 +24,7 @@ IGNORED = -1
 
 def chosen(z: Tensor, t: Tensor) -> Tensor:
     """One at each row's label, in the dtype of z; rows with an ignored label are zero."""
-    return F.one_hot(t.clamp(min=0), z.shape[-1]).to(z.dtype) * (t != IGNORED)[:, None]
+    return functional.one_hot(t.clamp(min=0), z.shape[-1]).to(z.dtype) * (t != IGNORED)[:, None]
 
 
 def smooth(z: Tensor, t: Tensor) -> Tensor:
@@ -70,10 +70,10 @@ WEIGHTED = Component(
 )
 BINARY = Component(
     "binary cross-entropy with weighted positives",
-    lambda z, t: (POSITIVES * t * F.softplus(-z) + (1 - t) * F.softplus(z)).mean(),
+    lambda z, t: (POSITIVES * t * functional.softplus(-z) + (1 - t) * functional.softplus(z)).mean(),
     lambda dy, y, z, t: (
         dy * (z.sigmoid() * (1 - t) - POSITIVES * t * (1 - z.sigmoid())) / z.numel(),
-        dy * (POSITIVES * F.softplus(-z) - F.softplus(z)) / z.numel(),
+        dy * (POSITIVES * functional.softplus(-z) - functional.softplus(z)) / z.numel(),
     ),
     joined(mixed(z=(3, 4)), uniform(0.1, 0.9, t=(3, 4))),
     exploring(z="nm", t="nm"),
@@ -103,7 +103,7 @@ DIVERGENCE = Component(
 )
 FOCAL = Component(
     "focal loss",
-    lambda z: -(1 - z.sigmoid()) ** FOCUS * F.logsigmoid(z),
+    lambda z: -((1 - z.sigmoid()) ** FOCUS) * functional.logsigmoid(z),
     lambda dy, y, z: dy * focal_slope(z),
     mixed(z=(6,)),
     exploring(z="n"),
@@ -120,7 +120,7 @@ TRIPLET = Component(
 def focal_slope(z: Tensor) -> Tensor:
     """d/dz of -(1 - σ)²·log σ, with σ' = σ(1 - σ)."""
     s = z.sigmoid()
-    return FOCUS * (1 - s) ** FOCUS * s * F.logsigmoid(z) - (1 - s) ** (FOCUS + 1)
+    return FOCUS * (1 - s) ** FOCUS * s * functional.logsigmoid(z) - (1 - s) ** (FOCUS + 1)
 
 
 def triplet_back(dy: Tensor, a: Tensor, p: Tensor, n: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -128,8 +128,6 @@ def triplet_back(dy: Tensor, a: Tensor, p: Tensor, n: Tensor) -> tuple[Tensor, T
     active = ((((a - p) ** 2 - (a - n) ** 2).sum(-1) + MARGIN) > 0)[:, None]
     scale = 2 * dy * active / a.shape[0]
     return scale * (n - p), scale * (p - a), scale * (a - n)
-
-
 
 
 COMPONENTS = (CROSS_ENTROPY, SMOOTHED, WEIGHTED, BINARY, SQUARED, HUBER, DIVERGENCE, FOCAL, TRIPLET)
@@ -176,7 +174,7 @@ WRONG = (
         Mistake.TERM,
         lambda dy, y, z, t: (
             dy * (z.sigmoid() - t) / z.numel(),
-            dy * (POSITIVES * F.softplus(-z) - F.softplus(z)) / z.numel(),
+            dy * (POSITIVES * functional.softplus(-z) - functional.softplus(z)) / z.numel(),
         ),
     ),
     BINARY.wrong(
@@ -199,7 +197,9 @@ WRONG = (
         Mistake.REDUCTION,
         lambda dy, y, x, t: (2 * dy * (x - t) / x.shape[0], -2 * dy * (x - t) / x.shape[0]),
     ),
-    HUBER.wrong("far slope taken for one", Mistake.SCALE, lambda dy, y, x: dy * torch.where(x.abs() < DELTA, x, x.sign())),
+    HUBER.wrong(
+        "far slope taken for one", Mistake.SCALE, lambda dy, y, x: dy * torch.where(x.abs() < DELTA, x, x.sign())
+    ),
     HUBER.wrong("far side quadratic", Mistake.MASK, lambda dy, y, x: dy * x),
     DIVERGENCE.wrong(
         "one forgotten",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tests.gradients.corpus.draw import exploring, joined, mixed, uniform
+from tests.gradients.corpus.draw import exploring, mixed
 from tests.gradients.corpus.entry import DOUBLE, Component, Entry, Mistake, modern
 
 EPS = 1e-5

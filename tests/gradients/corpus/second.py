@@ -88,9 +88,7 @@ ENTRIES: tuple[Entry, ...] = (
     silent(elementwise.MULTIPLY, constant(elementwise.MULTIPLY.backward, 2), "second operand constant"),
     silent(elementwise.CUBE, lambda dy, y, x: 3 * dy * x * x.detach(), "one factor constant"),
     silent(SMOOTH_SOFTMAX, constant(SMOOTH_SOFTMAX.backward, 0)),
-    silent(
-        SMOOTH_SOFTMAX, lambda dy, y, z: y * (dy - inner(dy, y.detach())), "row sum of a constant"
-    ),
+    silent(SMOOTH_SOFTMAX, lambda dy, y, z: y * (dy - inner(dy, y.detach())), "row sum of a constant"),
     silent(normalised.LOG_SOFTMAX, constant(normalised.LOG_SOFTMAX.backward, 0)),
     silent(normalised.LAYER_NORM, constant(normalised.LAYER_NORM.backward, 1), "input constant"),
     silent(normalised.LAYER_NORM, constant(normalised.LAYER_NORM.backward, 2), "scale constant"),
@@ -105,4 +103,3 @@ ENTRIES: tuple[Entry, ...] = (
     silent(layers.LSTM, constant(layers.LSTM.backward, 1), "gates constant"),
     silent(layers.ATTENTION, constant(layers.ATTENTION.backward, 1, 2), "queries and keys constant"),
 )
-

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from tests.gradients.corpus.draw import changed, exploring, fixed, joined, mixed, with_integers
 from tests.gradients.corpus.entry import Component, Entry, Mistake, Strategy
@@ -28,18 +28,18 @@ EVERY_LAYOUT = ("contiguous", "turned", "widened")
 def misread(x: Tensor) -> Tensor:
     """The memory of x in order, as a kernel reads it that ignores strides; zeros past its end."""
     memory = torch.as_strided(x, (x.untyped_storage().nbytes() // x.element_size(),), (1,), 0)[x.storage_offset() :]
-    return F.pad(memory, (0, max(0, x.numel() - memory.numel())))[: x.numel()].reshape(x.shape)
+    return functional.pad(memory, (0, max(0, x.numel() - memory.numel())))[: x.numel()].reshape(x.shape)
 
 
 def whole_blocks(x: Tensor) -> Tensor:
     """x (..., n) with everything past the last whole block set to zero."""
     kept = x.shape[-1] // BLOCK * BLOCK
-    return F.pad(x[..., :kept], (0, x.shape[-1] - kept))
+    return functional.pad(x[..., :kept], (0, x.shape[-1] - kept))
 
 
 def first_block(x: Tensor) -> Tensor:
     """x (..., n) with everything past the first block set to zero."""
-    return F.pad(x[..., :BLOCK], (0, max(0, x.shape[-1] - BLOCK)))
+    return functional.pad(x[..., :BLOCK], (0, max(0, x.shape[-1] - BLOCK)))
 
 
 def maybe_one_row(name: str, base: Strategy) -> Strategy:
@@ -194,7 +194,7 @@ def counted_once(dx: Tensor, x: Tensor) -> Tensor:
 
 def even_kernel(dy: Tensor, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients of conv1d with the padding of the forward in the backward: one place off for an even kernel."""
-    dx = F.conv1d(dy, w.flip(-1).transpose(0, 1), padding=w.shape[-1] // 2)
+    dx = functional.conv1d(dy, w.flip(-1).transpose(0, 1), padding=w.shape[-1] // 2)
     return dx[..., : x.shape[-1]], correlate_back(dy, x, w)[1]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from tests.gradients.corpus.draw import exploring, fixed, joined, mixed, uniform
 from tests.gradients.corpus.entry import Component, Entry, Forward, Inputs, Mistake, Strategy
@@ -54,7 +54,7 @@ SATURATED = Component(
 )
 FAR_SOFTPLUS = Component(
     "softplus far out",
-    lambda x: F.softplus(x, threshold=1e9),
+    lambda x: functional.softplus(x, threshold=1e9),
     lambda dy, y, x: dy * torch.sigmoid(x),
     mixed(x=(3, 4)),
     exploring(x="nm", special=(0.0, 1.0, 800.0)),
@@ -130,7 +130,9 @@ def positive_part(dy: Tensor, x: Tensor, at_zero: float) -> Tensor:
 
 
 VALUES = (
-    PRODUCT.wrong("divides by its own entry", Mistake.VALUE, lambda dy, y, x: (dy * y)[..., None] / x, visible="special"),
+    PRODUCT.wrong(
+        "divides by its own entry", Mistake.VALUE, lambda dy, y, x: (dy * y)[..., None] / x, visible="special"
+    ),
     PRODUCT.wrong(
         "division made safe by a zero",
         Mistake.VALUE,
@@ -169,7 +171,10 @@ VALUES = (
     ),
     SIGNED_SQUARE.wrong("negative side", Mistake.VALUE, lambda dy, y, x: 2 * dy * x, visible="special"),
     RECTIFIER.wrong(
-        "-1 at zero", Mistake.VALUE, lambda dy, y, x: positive_part(dy, x, -1.0), visible="special",
+        "-1 at zero",
+        Mistake.VALUE,
+        lambda dy, y, x: positive_part(dy, x, -1.0),
+        visible="special",
         note="outside of the slopes 0 and 1 on the two sides",
     ),
     RECTIFIER.wrong("2 at zero", Mistake.VALUE, lambda dy, y, x: positive_part(dy, x, 2.0), visible="special"),
@@ -204,7 +209,6 @@ def exponential_of_symmetric(x: Tensor) -> Tensor:
     """The exponential of the symmetric part of x by its eigenvectors: no gradient where two eigenvalues meet."""
     size, vectors = torch.linalg.eigh((x + x.mT) / 2)
     return (vectors * size.exp()) @ vectors.mT
-
 
 
 PLAIN = (

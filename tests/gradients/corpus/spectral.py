@@ -31,29 +31,41 @@ def scale(y: Tensor) -> int:
 
 
 TIMES = Component(
-    "complex product", lambda a, b: a * b, lambda dy, y, a, b: (dy * b.conj(), dy * a.conj()), complexes(a=(4,), b=(4,)),
+    "complex product",
+    lambda a, b: a * b,
+    lambda dy, y, a, b: (dy * b.conj(), dy * a.conj()),
+    complexes(a=(4,), b=(4,)),
     style=modern,
 )
 POWER = Component("complex cube", lambda z: z**3, lambda dy, y, z: dy * 3 * (z * z).conj(), complexes(z=(4,)))
 MODULUS = Component("modulus squared", lambda z: z.real**2 + z.imag**2, lambda dy, y, z: 2 * dy * z, complexes(z=(4,)))
 LENGTH = Component("modulus", torch.abs, lambda dy, y, z: dy * z / y, complexes(z=(4,)), style=modern)
 MATRIX = Component(
-    "complex matrix product", lambda a, b: a @ b, lambda dy, y, a, b: (dy @ b.mH, a.mH @ dy), complexes(a=(3, 3), b=(3, 3))
+    "complex matrix product",
+    lambda a, b: a @ b,
+    lambda dy, y, a, b: (dy @ b.mH, a.mH @ dy),
+    complexes(a=(3, 3), b=(3, 3)),
 )
 FOURIER = Component(
-    "fourier transform", lambda z: torch.fft.fft(z) ** 2,
-    lambda dy, y, z: torch.fft.ifft(dy * 2 * torch.fft.fft(z).conj()) * scale(y), complexes(z=(5,)),
+    "fourier transform",
+    lambda z: torch.fft.fft(z) ** 2,
+    lambda dy, y, z: torch.fft.ifft(dy * 2 * torch.fft.fft(z).conj()) * scale(y),
+    complexes(z=(5,)),
 )
 SPECTRUM = Component(
-    "power spectrum of real numbers", lambda x: torch.fft.fft(x.to(torch.complex128)).abs() ** 2,
-    lambda dy, y, x: (2 * scale(y) * torch.fft.ifft(dy * torch.fft.fft(x))).real.to(x.dtype), mixed(x=(5,)),
+    "power spectrum of real numbers",
+    lambda x: torch.fft.fft(x.to(torch.complex128)).abs() ** 2,
+    lambda dy, y, x: (2 * scale(y) * torch.fft.ifft(dy * torch.fft.fft(x))).real.to(x.dtype),
+    mixed(x=(5,)),
 )
 
 COMPONENTS = (TIMES, POWER, MODULUS, LENGTH, MATRIX, FOURIER, SPECTRUM)
 
 WRONG = (
     TIMES.wrong("conjugates forgotten", Mistake.CONJUGATE, lambda dy, y, a, b: (dy * b, dy * a)),
-    TIMES.wrong("imaginary part dropped", Mistake.TERM, lambda dy, y, a, b: ((dy * b.conj()).real + 0j * dy, dy * a.conj())),
+    TIMES.wrong(
+        "imaginary part dropped", Mistake.TERM, lambda dy, y, a, b: ((dy * b.conj()).real + 0j * dy, dy * a.conj())
+    ),
     POWER.wrong("conjugate forgotten", Mistake.CONJUGATE, lambda dy, y, z: dy * 3 * z * z),
     MODULUS.wrong("conjugated once too often", Mistake.CONJUGATE, lambda dy, y, z: 2 * dy * z.conj()),
     MODULUS.wrong("half of the convention", Mistake.SCALE, lambda dy, y, z: dy * z),
@@ -64,7 +76,8 @@ WRONG = (
         "forward transform again", Mistake.CONJUGATE, lambda dy, y, z: torch.fft.fft(dy * 2 * torch.fft.fft(z).conj())
     ),
     SPECTRUM.wrong(
-        "one of two sides", Mistake.SCALE,
+        "one of two sides",
+        Mistake.SCALE,
         lambda dy, y, x: (scale(y) * torch.fft.ifft(dy * torch.fft.fft(x))).real.to(x.dtype),
     ),
 )
