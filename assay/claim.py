@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -152,6 +153,8 @@ def claim(
     """
 
     def decorate(check: Check) -> Claim:
+        if isinstance(vars(sys.modules[check.__module__]).get(check.__name__), Claim):
+            raise ClaimError(f"claim {statement_id} uses the name {check.__name__} again in {check.__module__}; choose another function name")
         made = Claim(
             statement_id, sentence, check, tuple(needs), expect, dict(sabotage), dict(given or {}), tuple(cases or ()),
             dict(setting or {}), tuple(also), reading, covers, kind, limit, dict(differs or {}),
