@@ -78,6 +78,7 @@ class Entries:
         self.projections, self.tolerance = project or {}, tolerance
         # Three steps from a 64th of the input's scale remove six orders: 1e-14, below the rounding at the last step.
         self.short, self.long = numeric.steps(start, 3), numeric.steps(4 * start, 14)
+        self.noise: dict[int, numeric.Array] = {}
         self.base = np.nan_to_num(sampler.base.cpu().numpy())
 
     def table(self, position: int, analytic: numeric.Array, columns: NDArray[np.int64] | None = None) -> Table:
@@ -156,6 +157,7 @@ class Entries:
         bar, level = self._bars(position, unit, columns, measured, change, analytic)
         # Smooth bends shrink by 256 over two rows, kinks by 16; a bend within its noise says nothing.
         uneven = (bends[1] > bends[0] / 64) & (bends[1] > 16 * level)
+        self.noise[position] = level.max(1, initial=0)
         return measured, bar, uneven
 
     def _bars(
@@ -175,19 +177,21 @@ class Entries:
         steps = self.short[-1] * unit.numpy()[columns]
         roundoff = _unit(self.sampler.target.inputs[position])
         with np.errstate(all="ignore"):
+            noise = 255 * np.nan_to_num(change, posinf=0.0) * steps
             sizes = np.maximum(np.abs(self.base)[:, None], np.abs(measured) * unit.numpy()[columns])
-            floor = roundoff * sizes / steps
-            ratio = 255 * change / floor
+            ratio = noise / (roundoff * sizes)
             moving = (change > 0) & np.isfinite(ratio)
             pooled = float(np.quantile(ratio[moving][:: max(1, moving.sum() // 4096)], 0.75)) if moving.any() else 1.0
-            level = max(pooled, 1.0)
-            bar = np.maximum(change, level * floor)
-            own = 8 * _unit(self.analytic.target.inputs[position])
+            # Rounding before a cancellation is larger than that of the result: each output's own upper decile counts too.
+            own = np.quantile(noise, 0.9, axis=1, keepdims=True) if noise.shape[1] else 0.0
+            level = np.maximum(max(pooled, 1.0) * roundoff * sizes, own)
+            bar = np.maximum(change, level / steps)
+            eight = 8 * _unit(self.analytic.target.inputs[position])
             weights = np.abs(np.nan_to_num(analytic, posinf=0.0, neginf=0.0)) * unit.numpy()[columns]
-            rounding = own * weights.max(1, keepdims=True, initial=0) / unit.numpy()[columns]
+            rounding = eight * weights.max(1, keepdims=True, initial=0) / unit.numpy()[columns]
         still = (measured == 0) & (change == 0)
         bar = np.where(still, roundoff * np.abs(self.base)[:, None] / (self.short[0] * unit.numpy()[columns]), bar)
-        return np.asarray(bar + rounding), np.asarray(level * roundoff * sizes)
+        return np.asarray(bar + rounding), np.asarray(level)
 
     def _suspicious(self, table: Table) -> NDArray[np.bool_]:
         """Entries that the short pass cannot settle: not finite, not converged, or outside five bars."""
@@ -209,7 +213,7 @@ class Entries:
         roundoff = _unit(self.sampler.target.inputs[table.position])
         for k, column in enumerate(part):
             own = self.long * float(unit[columns[k]])
-            floor = roundoff * np.abs(self.base)
+            floor = np.maximum(roundoff * np.abs(self.base), np.nan_to_num(self.noise[table.position]) / 4)
             found = numeric.estimate(ahead[k] + behind[k], own, floor)
             apart = numeric.sides(ahead[k], behind[k], own, found.noise)
             chosen = suspicious[:, column]
@@ -225,7 +229,7 @@ class Entries:
         outside: NDArray[np.bool_],
     ) -> None:
         own = 8 * _unit(self.analytic.target.inputs[table.position]) * np.abs(np.nan_to_num(table.analytic[:, column], posinf=0, neginf=0))
-        better = rows & ~(found.bar + own > table.bar[:, column])
+        better = rows & (np.isfinite(found.bar) | ~np.isfinite(table.bar[:, column]))
         table.measured[better, column] = found.value[better]
         table.bar[better, column] = (found.bar + own)[better]
         table.status[rows, column] = self._judge(table, rows, column)
@@ -250,7 +254,7 @@ class Entries:
             row = np.nanmax(np.abs(np.where(np.isfinite(table.analytic[rows]), table.analytic[rows], 0)), axis=1, initial=0)
             blind = ~(numeric.MARGIN * bar <= NEEDED * np.maximum(size, np.maximum(1e-3 * row, 1e-6 * table.top)))
             # Below four roundings of the output an analytic derivative is a sum of rounding errors around zero.
-            zero = size * table.unit[column] <= 4 * numeric.UNIT * np.abs(self.base[rows])
+            zero = np.abs(a) * table.unit[column] <= 4 * numeric.UNIT * np.abs(self.base[rows])
         blind &= ~zero | ~np.isfinite(bar)
         status = np.where(apart, WRONG, np.where(blind, UNRESOLVED, AGREES)).astype(np.int8)
         status[~np.isfinite(a)] = WRONG

@@ -21,6 +21,8 @@ ROWS = 10
 COLUMNS = 4
 # A difference is blamed on the gradient beyond five bars: no right row of 682,200 measured ones exceeded that (design document).
 MARGIN = 5.0
+# Puts every vague slope behind every known one: bars span far less than this factor.
+VAGUE = 1e60
 UNIT = float(np.finfo(np.float64).eps) / 2
 
 
@@ -57,19 +59,23 @@ def estimate(differences: Array, ladder: Array, floor: Array | float) -> Estimat
     """
     with np.errstate(all="ignore"):
         still = (differences == 0).all(axis=-1)
-        # A row without any change between rows that change tells that the step is below the function's own resolution.
-        slopes = np.where((differences == 0) & ~still[..., None], np.nan, differences / (2 * ladder))
-        columns = table(slopes)
-        noise = np.maximum(_noise(columns, ladder), np.asarray(floor)[..., None])
-        best = np.full(still.shape, np.inf)
+        # Rows at the end of the ladder without any change are steps below the function's own resolution: they say nothing.
+        silent = np.flip(np.logical_and.accumulate(np.flip(differences == 0, -1), axis=-1), -1) & ~still[..., None]
+        columns = table(np.where(silent, np.nan, differences / (2 * ladder)))
+        noise = np.maximum(_noise(columns, ladder, differences), np.asarray(floor)[..., None])
+        best, ranks = np.full(still.shape, np.inf), np.full(still.shape, np.inf)
         value = np.full(still.shape, np.nan)
         row = np.zeros(still.shape, dtype=np.int64)
         for column in columns:
             bars = np.maximum(np.abs(np.diff(column, axis=-1)), noise / ladder[1:])
             bars = np.where(np.isfinite(bars), bars, np.inf)
-            k = bars.argmin(axis=-1)
+            # A slope known to a tenth goes before any that is not: an average over oscillations has a small bar, too.
+            vague = np.where(bars < 0.1 * np.abs(column[..., 1:]), bars, bars * VAGUE)
+            k = vague.argmin(axis=-1)
             bar = np.take_along_axis(bars, k[..., None], -1)[..., 0]
-            better = bar < best
+            rank = np.take_along_axis(vague, k[..., None], -1)[..., 0]
+            better = rank < ranks
+            ranks = np.where(better, rank, ranks)
             best = np.where(better, bar, best)
             value = np.where(better, np.take_along_axis(column[..., 1:], k[..., None], -1)[..., 0], value)
             row = np.where(better, k + 1, row)
@@ -79,12 +85,12 @@ def estimate(differences: Array, ladder: Array, floor: Array | float) -> Estimat
     return Estimate(np.where(still, 0.0, value), bar, row, np.where(still, floor, level))
 
 
-def _noise(columns: list[Array], ladder: Array) -> Array:
-    """The noise of one difference around every row but the first, (..., rows - 1).
+def _noise(columns: list[Array], ladder: Array, differences: Array) -> Array:
+    """The noise of one difference around every row but the first, (..., rows - 1): the larger of two measurements.
 
-    Where truncation is gone, a step between rows k-1 and k of the last column is rounding divided by 2·h_k. The largest of
-    four neighbouring rows is taken: one step can be small by chance, and a hidden stage of low precision is silent at
-    the smallest steps, while oscillations that the largest steps jump over would drown the rows that resolve them.
+    Where truncation is gone, a step between rows k-1 and k of the last column is rounding divided by 2·h_k. Near a row the
+    largest of four neighbouring steps is taken, because one can be small by chance. A hidden stage of low precision is silent
+    (or exactly regular) at the smallest steps; it shows as a flat stretch above them, which counts for every row below.
     """
     sizes = np.abs(np.diff(columns[-1], axis=-1)) * ladder[1:]
     first = np.abs(np.diff(columns[0], axis=-1)) * ladder[1:]
@@ -92,13 +98,23 @@ def _noise(columns: list[Array], ladder: Array) -> Array:
     sizes[..., -2:] = np.where(sizes[..., -2:] == 0, np.nan_to_num(first[..., -2:], posinf=0.0), sizes[..., -2:])
     around = sizes.copy()
     for shift in (-1, 1, 2):
-        moved = np.zeros_like(sizes)
-        if shift > 0:
-            moved[..., :-shift] = sizes[..., shift:]
-        else:
-            moved[..., -shift:] = sizes[..., :shift]
-        around = np.maximum(around, moved)
-    return around
+        around = np.maximum(around, _moved(sizes, shift))
+    # Flat: three neighbours within a factor 8, all far below the difference itself. Truncation falls by 4^8 a row in this
+    # column and a crossed kink by 16, so neither is flat; steps that jump over oscillations are as large as the difference.
+    calm = np.where(sizes < 0.05 * np.abs(differences[..., 1:]), sizes, 0.0)
+    triple = np.stack([calm, _moved(calm, 1), _moved(calm, 2)])
+    flat = np.where(triple.max(0) < 8 * triple.min(0), triple.min(0), 0.0)
+    return np.asarray(np.maximum(around, np.maximum.accumulate(flat, axis=-1)))
+
+
+def _moved(values: Array, by: int) -> Array:
+    """`values` shifted along the ladder, zeros coming in: entry k holds values[k + by]."""
+    moved = np.zeros_like(values)
+    if by > 0:
+        moved[..., :-by] = values[..., by:]
+    else:
+        moved[..., -by:] = values[..., :by]
+    return moved
 
 
 @dataclass(frozen=True)

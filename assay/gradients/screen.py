@@ -22,7 +22,7 @@ Projection = Callable[[Tensor], Tensor]
 # One band holds derivatives within a factor 1000: beside thirteen digits that leaves ten for the smallest of a band.
 BAND = 1e3
 BANDS = 4
-FIRST = 2.0**-4
+FIRST = 0.07
 # Where the truncation and the rounding both leave more than this share of the derivative, other step sizes are tried.
 WANTED = 1e-9
 
@@ -154,19 +154,18 @@ class Screen:
 
     def along(self, position: int, direction: Tensor, gradient: Tensor, band: int = 0) -> list[Probe]:
         """Compare gradient (p, n) with measured derivatives along `direction` (n,): one probe per cotangent."""
-        first = FIRST
-        self.reached[position] = first
-        best = self._ladder(position, direction, gradient, band, first)
+        self.reached[position] = FIRST
+        best = self._ladder(position, direction, gradient, band, FIRST)
         for _ in range(3):
-            shift = _shift(best, float(self.units[position].max()), first)
-            if shift == 0.0:
+            moved = False
+            for shift in _shifts(best, float(self.units[position].max()) * self.reached[position]):
+                first = self.reached[position] * shift
+                other = self._ladder(position, direction, gradient, band, first)
+                if _quality(other) < _quality(best):
+                    best, moved, self.reached[position] = other, True, first
+                    break
+            if not moved:
                 break
-            first *= shift
-            other = self._ladder(position, direction, gradient, band, first)
-            if _quality(other) >= _quality(best):
-                break
-            best = other
-            self.reached[position] = first
         deepest = max(probe.row for probe in best)
         self.settled[position] = min(self.settled.get(position, np.inf), self.reached[position] * 4.0**-deepest)
         return best
@@ -234,12 +233,20 @@ def _quality(probes: list[Probe]) -> float:
     return max((probe.bar / max(probe.size, np.finfo(np.float64).tiny) for probe in probes), default=0.0)
 
 
-def _shift(probes: list[Probe], unit: float, first: float) -> float:
-    """By what factor to move the ladder: up while rounding limits a step below one, down while truncation does, else 0."""
-    if _quality(probes) <= WANTED or all(p.bar == 0 or p.kink for p in probes):
-        return 0.0
+def _shifts(probes: list[Probe], step: float) -> list[float]:
+    """Factors by which to move the ladder, the likelier first: up while rounding limits a `step` below one, else down.
+
+    Nothing is moved once the bar is a billionth of the derivative; both ways are tried where hardly a digit is known.
+    """
+    quality = _quality(probes)
+    if quality <= WANTED or all(p.kink or (p.bar > 0 and p.size == 0) for p in probes):
+        return []
     worst = max(probes, key=lambda probe: probe.bar / max(probe.size, np.finfo(np.float64).tiny))
+    down = [numeric.RATIO**-7]
+    # A fifth of the unit, and no power of two: steps on the grid of floating-point numbers hide rounding.
+    up = [min(numeric.RATIO**6, 0.21 / step)] if step < 0.2 else []
     if not np.isfinite(worst.bar) or worst.row > numeric.ROWS - 3:
-        return numeric.RATIO**-7
-    room = 0.25 / (unit * first)
-    return min(numeric.RATIO**6, room) if worst.row <= 4 and room > 1 else 0.0
+        return down
+    if quality > 1e-3:
+        return up + down
+    return up if worst.row <= 4 else []
