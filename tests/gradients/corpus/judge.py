@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from assay.gradients import check_gradient, explore_gradient
+from assay.gradients import check_gradient
 from tests.gradients.corpus.entry import Entry, Named
 
 EXAMPLES = 100

@@ -56,12 +56,12 @@ def table(title: str, outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def surprises(outcomes: Iterable[Outcome]) -> str:
-    """One line for each verdict that its label does not allow; special ones at their defaults need not be found."""
+def surprises(outcomes: Iterable[Outcome], explore: bool) -> str:
+    """One line for each verdict that its label does not allow; special ones need not be found where nobody explores."""
     lines = [
         f"  {outcome.verdict:10} {kind(outcome):24} {outcome.entry.name}: {outcome.detail[:160]}"
         for outcome in outcomes
-        if not outcome.expected
+        if not outcome.expected and (explore or outcome.entry.visible != "special" or outcome.verdict == "raised")
     ]
     return "\n".join(lines)
 
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     judge = assay_explore if asked.explore else assay_check(asked.order)
     outcomes = [judged(judge, entry, dtype) for entry in entries]
     title = f"assay, {'explored, ' if asked.explore else ''}{asked.dtype}, order {asked.order}"
-    print(table(title, outcomes), "not as wanted:", surprises(outcomes), sep="\n")
+    print(table(title, outcomes), "not as wanted:", surprises(outcomes, asked.explore), sep="\n")
     if asked.against:
         for name, rival in rivals(asked.order, dtype).items():
             print(table(f"{name}, {asked.dtype}", [judged(rival, entry, dtype) for entry in entries if small(entry)]))
