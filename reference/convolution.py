@@ -117,7 +117,7 @@ def conv2d_forward(
         (4) dw[f, c, a, b] = Σ_ij dy[f, i, j] · x̃[c, s·i + d·a, t·j + e·b], summed over the leading axes too
         (5) dx̃[c, u, v] = Σ w[f, c, a, b] · dy[f, i, j] over all f, a, b, i, j with s·i + d·a = u, t·j + e·b = v;
             dx is dx̃ without its border
-    Conventions: no flip (mathematics calls it cross-correlation); sizes are (rows, columns); rows and columns behind the
+    Conventions: no flip (in mathematics: cross-correlation); sizes are (rows, columns); rows and columns behind the
         last window get no gradient; `same` gives ⌈n/stride⌉ outputs, an odd zero at bottom and right;
         `valid` pads nothing.
     Errors: ValueError for wrong rank, channels, groups, dtype, stride or dilation below 1, a kernel over the image.
