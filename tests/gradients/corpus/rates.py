@@ -1,6 +1,6 @@
 """Print how many mistakes a checker finds and how many right functions it calls wrong; exit 1 below what is required.
 
-    python -m tests.gradients.corpus.rates [--dtype float32] [--explore] [--order 2] [--against torch] [--only WORD]
+python -m tests.gradients.corpus.rates [--dtype float32] [--explore] [--order 2] [--against torch] [--only WORD]
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def chosen(dtype: torch.dtype, explore: bool, order: int, only: str) -> list[Ent
             return False
         if explore:
             return entry.strategy is not None and (entry.right or entry.visible == "special")
-        return (entry.right and entry.order == 2) or entry.visible == "second" if order == 2 else entry.visible != "second"
+        return (
+            (entry.right and entry.order == 2) or entry.visible == "second" if order == 2 else entry.visible != "second"
+        )
 
     return [entry for entry in ENTRIES if fits(entry)]
 
@@ -72,12 +74,16 @@ def shortfalls(outcomes: Sequence[Outcome], explore: bool) -> list[str]:
     right = [outcome for outcome in outcomes if outcome.entry.right]
     alarms = sum(outcome.found or outcome.verdict == "raised" for outcome in right)
     if alarms:
-        problems.append(f"{alarms} of {len(right)} right functions were called wrong or could not be checked, expected none")
+        problems.append(
+            f"{alarms} of {len(right)} right functions were called wrong or could not be checked, expected none"
+        )
     for visible, required in (("always", REQUIRED_ALWAYS), ("second", REQUIRED_ALWAYS), ("special", REQUIRED_SPECIAL)):
         wrong = [outcome for outcome in outcomes if not outcome.entry.right and outcome.entry.visible == visible]
         share = sum(outcome.found for outcome in wrong) / max(1, len(wrong))
         if wrong and share < required and (visible != "special" or explore):
-            problems.append(f"{100 * share:.1f} % of mistakes visible {visible} were found, expected {100 * required:.0f} %")
+            problems.append(
+                f"{100 * share:.1f} % of mistakes visible {visible} were found, expected {100 * required:.0f} %"
+            )
     return problems
 
 
@@ -85,7 +91,9 @@ def rivals(order: int, dtype: torch.dtype) -> dict[str, Judge]:
     """torch's checkers, as they come, and loosened where float32 makes people do that."""
     loose = [False, True] if dtype == torch.float32 else [False]
     return {
-        f"gradcheck {'fast' if fast else 'slow'}{', loosened' if soft else ''}": torch_check(fast=fast, order=order, loose=soft)
+        f"gradcheck {'fast' if fast else 'slow'}{', loosened' if soft else ''}": torch_check(
+            fast=fast, order=order, loose=soft
+        )
         for fast in (False, True)
         for soft in loose
     }
