@@ -15,7 +15,7 @@ from assay.gradients.entries import NEEDED, Entries, Table, jacobian
 from assay.gradients.flat import where
 from assay.gradients.report import Entry, InputEntries
 from assay.gradients.sampling import Sampler
-from assay.gradients.screen import FIRST, Probe, Projection, Screen
+from assay.gradients.screen import FIRST, Probe, Projection, Screen, signs
 from assay.gradients.screen import resolution as sharpness
 
 # Entries of one Jacobian that a table may hold: 32 MB an array. Beyond it the gradient is located by group testing.
@@ -37,6 +37,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         self.tables: dict[int, Table] = {}
+        self.rounded: dict[int, bool] = {}
         self.jacobians: list[numeric.Array] | None = None
         self.screen = self._screen()
 
@@ -61,7 +62,36 @@ class Comparison:
     def _outcomes(self, probes: list[Probe]) -> set[str]:
         # A band whose entries are a million times below the typical ones need not be resolved by itself.
         least = max((probe.typical for probe in probes if np.isfinite(probe.typical)), default=0.0) / 1e6
-        return {outcome(probe, least, self.tolerance) for probe in probes}
+        found = {outcome(probe, least, self.tolerance) for probe in probes}
+        if found == {"agrees", "unresolved"} or found == {"unresolved"}:
+            if all(np.isfinite(probe.bar) for probe in probes) and self.rounding(probes[0].position):
+                return {"agrees"}
+        return found
+
+    def rounding(self, position: int) -> bool:
+        """Whether the analytic gradient is nothing but rounding errors around zero.
+
+        A derivative hardly changes when the input moves by a billionth; a sum of rounding errors is another one. Only
+        gradients below 64 roundings of the output are asked.
+        """
+        if position not in self.rounded:
+            self.rounded[position] = self._is_rounding(position)
+        return self.rounded[position]
+
+    def _is_rounding(self, position: int) -> bool:
+        i = self.sampler.target.wrt.index(position)
+        gradient, unit = self.screen.gradients[position], self.screen.units[position]
+        natural = float(self.sampler.base.nan_to_num().norm())
+        if gradient.numel() == 0 or not float((gradient.abs() * unit).nan_to_num(nan=np.inf).max()) <= 64 * numeric.UNIT * natural:
+            return False
+        if not bool(gradient.any()):
+            return True
+        inputs = list(self.analytic.target.inputs)
+        moves = signs(inputs[position].numel(), self.generator).reshape(inputs[position].shape).to(inputs[position].device)
+        inputs[position] = inputs[position] * (1 + 1e-9 * moves)
+        moved = Analytic(self.analytic.target.at(inputs))
+        again = torch.stack([moved.pull(w.to(self.sampler.base.device))[i].cpu() for w in self.screen.cotangents])
+        return bool((again - gradient).norm() > 0.1 * gradient.norm())
 
     def _affordable(self, position: int) -> bool:
         return self.sampler.base.numel() * self.screen.units[position].numel() <= TABLE
@@ -90,8 +120,8 @@ class Comparison:
         if not self._fails_again(position):
             return record
         worst = max(probes, key=lambda probe: probe.excess)
-        reason = f"a random probe differs by {abs(worst.analytic - worst.measured):.2e} (bar {worst.bar:.1e}), though no single entry does"
-        return replace(record, unresolved=1, reason=reason)
+        shown = Entry(record.name, " along a random direction", "<w, y>", worst.analytic, worst.measured, worst.bar)
+        return replace(record, wrong=(shown,), wrong_count=1)
 
     def _fails_again(self, position: int) -> bool:
         """Two fresh screens: a failure that is chance does not come twice more."""
@@ -115,7 +145,7 @@ class Comparison:
         if self.jacobians is None:
             self.jacobians = jacobian(self.analytic)
         i = self.sampler.target.wrt.index(position)
-        entries = Entries(self.sampler, self.analytic, project=self.project, tolerance=self.tolerance, start=self._start(position))
+        entries = Entries(self.sampler, self.analytic, project=self.project, tolerance=self.tolerance, start=self._start(position), reached=self.screen.reached.get(position, FIRST), noisy=self.rounding(position))
         self.tables[position] = entries.table(position, self.jacobians[i], columns)
         return self.tables[position]
 
@@ -128,12 +158,12 @@ def outcome(probe: Probe, least: float = 0.0, tolerance: float = 0.0) -> str:
         return "unresolved"
     if probe.kink:
         return "kink"
+    if abs(probe.analytic) <= numeric.MARGIN * probe.flat:
+        return "agrees"
     if abs(probe.analytic - probe.measured) > numeric.MARGIN * probe.bar + tolerance * probe.size:
         return "fails"
-    # Below four roundings of the output the gradient is a sum of rounding errors around zero, and so is its measurement.
-    rounding = probe.size <= 4 * numeric.UNIT * probe.natural
     blunt = probe.typical > 0 and probe.smallest > NEEDED * max(probe.typical, least)
-    return "unresolved" if blunt and not rounding else "agrees"
+    return "unresolved" if blunt else "agrees"
 
 
 def summary(comparison: Comparison, table: Table, record: InputEntries) -> InputEntries:

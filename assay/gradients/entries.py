@@ -73,12 +73,14 @@ class Entries:
         project: Mapping[int, Projection] | None = None,
         tolerance: float = 0.0,
         start: float = 2.0**-6,
+        reached: float = 0.07,
+        noisy: bool = False,
     ) -> None:
         self.sampler, self.analytic = sampler, analytic
         self.projections, self.tolerance = project or {}, tolerance
         # Three steps from a 64th of the input's scale remove six orders: 1e-14, below the rounding at the last step.
-        self.short, self.long = numeric.steps(start, 3), numeric.steps(4 * start, 14)
-        self.noise: dict[int, numeric.Array] = {}
+        self.short, self.long = numeric.steps(start, 3), numeric.steps(reached, 17)
+        self.noisy = noisy
         self.base = np.nan_to_num(sampler.base.cpu().numpy())
 
     def table(self, position: int, analytic: numeric.Array, columns: NDArray[np.int64] | None = None) -> Table:
@@ -116,7 +118,7 @@ class Entries:
         return analytic @ moves.T
 
     def _points(self, position: int, unit: Tensor, columns: NDArray[np.int64], ladder: numeric.Array) -> Tensor:
-        """All perturbed inputs of the columns: (columns · 2 · rows, n)."""
+        """All perturbed inputs of the columns and the input itself: (columns · 2 · rows + 1, n)."""
         value = self.sampler.target.inputs[position]
         point = (torch.view_as_real(value) if value.is_complex() else value).reshape(-1).to(torch.float64)
         count, rows = len(columns), ladder.size
@@ -124,28 +126,28 @@ class Entries:
         moves = torch.as_tensor(np.concatenate([ladder, -ladder]), device=point.device) * unit.to(point.device)[index, None]
         project = self.projections.get(position)
         if project is None:
-            points = point.repeat(count * 2 * rows, 1)
+            points = point.repeat(count * 2 * rows + 1, 1)
             flat = torch.arange(count * 2 * rows, device=point.device)
             points[flat, index.repeat_interleave(2 * rows)] += moves.reshape(-1)
             return points
         directions = torch.zeros(count, point.numel(), dtype=torch.float64)
         directions[torch.arange(count), index.cpu()] = 1.0
         projected = torch.stack([project(direction) for direction in directions]).to(point.device)
-        return (point + moves[:, :, None] * projected[:, None, :]).reshape(count * 2 * rows, -1)
+        points = (point + moves[:, :, None] * projected[:, None, :]).reshape(count * 2 * rows, -1)
+        return torch.cat([points, point[None]])
 
     def _short(
         self, position: int, unit: Tensor, columns: NDArray[np.int64], analytic: numeric.Array
     ) -> tuple[numeric.Array, numeric.Array, NDArray[np.bool_]]:
         rows = self.short.size
         m, n = self.base.size, unit.numel()
-        base = self.sampler.base.cpu()
         each = max(1, 4 * BUDGET // max(1, 2 * rows * max(m, n)))
         measured, change = np.empty((m, len(columns))), np.empty((m, len(columns)))
         bends = np.empty((2, m, len(columns)))
         for start in range(0, len(columns), each):
             part = columns[start : start + each]
             values = self.sampler.at(position, self._points(position, unit, part, self.short)).cpu()
-            values = values.reshape(len(part), 2, rows, m)
+            base, values = values[-1], values[:-1].reshape(len(part), 2, rows, m)
             spans = 2 * torch.as_tensor(self.short) * unit[torch.as_tensor(part), None]
             slopes = (values[:, 0] - values[:, 1]) / spans[..., None]
             first = slopes[:, 1:] + (slopes[:, 1:] - slopes[:, :-1]) / 15
@@ -157,7 +159,6 @@ class Entries:
         bar, level = self._bars(position, unit, columns, measured, change, analytic)
         # Smooth bends shrink by 256 over two rows, kinks by 16; a bend within its noise says nothing.
         uneven = (bends[1] > bends[0] / 64) & (bends[1] > 16 * level)
-        self.noise[position] = level.max(1, initial=0)
         return measured, bar, uneven
 
     def _bars(
@@ -207,14 +208,14 @@ class Entries:
         columns = table.columns[part]
         rows, m = self.long.size, self.base.size
         values = self.sampler.at(table.position, self._points(table.position, unit, columns, self.long)).cpu().numpy()
-        values = values.reshape(len(part), 2, rows, m).transpose(0, 3, 1, 2)
-        base = self.sampler.base.cpu().numpy()[None, :, None]
+        base = values[-1][None, :, None]
+        values = values[:-1].reshape(len(part), 2, rows, m).transpose(0, 3, 1, 2)
         ahead, behind = values[:, :, 0] - base, base - values[:, :, 1]
         roundoff = _unit(self.sampler.target.inputs[table.position])
         for k, column in enumerate(part):
             own = self.long * float(unit[columns[k]])
-            floor = np.maximum(roundoff * np.abs(self.base), np.nan_to_num(self.noise[table.position]) / 4)
-            found = numeric.estimate(ahead[k] + behind[k], own, floor)
+            floor = roundoff * np.abs(self.base)
+            found = numeric.estimate(ahead[k], behind[k], own, floor)
             apart = numeric.sides(ahead[k], behind[k], own, found.noise)
             chosen = suspicious[:, column]
             self._settle(table, chosen, int(column), found, apart, np.isnan(behind[k]).any(-1) | np.isnan(ahead[k]).any(-1))
@@ -237,6 +238,7 @@ class Entries:
         edge = outside.any() & ~np.isfinite(table.analytic[:, column])
         table.status[(lost & outside) | edge, column] = OUTSIDE
         a = table.analytic[:, column]
+        table.status[rows & (np.abs(a) <= numeric.MARGIN * found.flat), column] = AGREES
         low, high = np.minimum(apart.left, apart.right), np.maximum(apart.left, apart.right)
         slack = numeric.MARGIN * own + 1e-6 * np.maximum(np.abs(low), np.abs(high))
         within = (a >= low - slack) & (a <= high + slack)
@@ -253,8 +255,7 @@ class Entries:
             apart = np.abs(a - n) > numeric.MARGIN * bar + self.tolerance * size
             row = np.nanmax(np.abs(np.where(np.isfinite(table.analytic[rows]), table.analytic[rows], 0)), axis=1, initial=0)
             blind = ~(numeric.MARGIN * bar <= NEEDED * np.maximum(size, np.maximum(1e-3 * row, 1e-6 * table.top)))
-            # Below four roundings of the output an analytic derivative is a sum of rounding errors around zero.
-            zero = np.abs(a) * table.unit[column] <= 4 * numeric.UNIT * np.abs(self.base[rows])
+            zero = (a == 0) | self.noisy
         blind &= ~zero | ~np.isfinite(bar)
         status = np.where(apart, WRONG, np.where(blind, UNRESOLVED, AGREES)).astype(np.int8)
         status[~np.isfinite(a)] = WRONG

@@ -21,7 +21,9 @@ ROWS = 10
 COLUMNS = 4
 # A difference is blamed on the gradient beyond five bars: no right row of 682,200 measured ones exceeded that (design document).
 MARGIN = 5.0
-# Puts every vague slope behind every known one: bars span far less than this factor.
+# Silence has to begin at this share of the largest step to be called flat: float32 inside a function is silent below 1e-6.
+FLAT = 1e-5
+# Puts every contradicted slope behind every other: bars span far less than this factor.
 VAGUE = 1e60
 UNIT = float(np.finfo(np.float64).eps) / 2
 
@@ -33,12 +35,17 @@ def steps(first: float, rows: int = ROWS) -> Array:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A derivative (...), its error bar (...), the ladder row it was taken from and the measured noise of the function."""
+    """A derivative (...), its error bar (...), the ladder row it was taken from, and the noise around every row (..., rows).
+
+    `flat` is the bar of a zero slope where the function does not move at all near the point (minus infinity where it does): it may
+    be flat there, or have a coarse resolution; a gradient of zero is then as right as the slope that larger steps show.
+    """
 
     value: Array
     bar: Array
     row: NDArray[np.int64]
     noise: Array
+    flat: Array
 
 
 def table(slopes: Array, columns: int = COLUMNS) -> list[Array]:
@@ -52,59 +59,84 @@ def table(slopes: Array, columns: int = COLUMNS) -> list[Array]:
     return found
 
 
-def estimate(differences: Array, ladder: Array, floor: Array | float) -> Estimate:
-    """The derivative from central differences F(+h) - F(-h) of shape (..., rows), rows along the ladder (rows,).
+def estimate(forward: Array, backward: Array, ladder: Array, floor: Array | float) -> Estimate:
+    """The derivative from F(+h) - F(0) and F(0) - F(-h), both (..., rows), rows along the ladder (rows,).
 
-    `floor` (...) is the smallest noise that one difference can have, from the format of the function's values.
+    `floor` (...) is the smallest noise that one difference can have, from the format of the function's values. Of every row the
+    column with the smallest bar is a candidate; the smallest bar wins among candidates that no smaller step contradicts.
     """
+    differences = forward + backward
     with np.errstate(all="ignore"):
         still = (differences == 0).all(axis=-1)
         # Rows at the end of the ladder without any change are steps below the function's own resolution: they say nothing.
         silent = np.flip(np.logical_and.accumulate(np.flip(differences == 0, -1), axis=-1), -1) & ~still[..., None]
-        columns = table(np.where(silent, np.nan, differences / (2 * ladder)))
-        noise = np.maximum(_noise(columns, ladder, differences), np.asarray(floor)[..., None])
-        best, ranks = np.full(still.shape, np.inf), np.full(still.shape, np.inf)
-        value = np.full(still.shape, np.nan)
-        row = np.zeros(still.shape, dtype=np.int64)
-        for column in columns:
-            bars = np.maximum(np.abs(np.diff(column, axis=-1)), noise / ladder[1:])
-            bars = np.where(np.isfinite(bars), bars, np.inf)
-            # A slope known to a tenth goes before any that is not: an average over oscillations has a small bar, too.
-            vague = np.where(bars < 0.1 * np.abs(column[..., 1:]), bars, bars * VAGUE)
-            k = vague.argmin(axis=-1)
-            bar = np.take_along_axis(bars, k[..., None], -1)[..., 0]
-            rank = np.take_along_axis(vague, k[..., None], -1)[..., 0]
-            better = rank < ranks
-            ranks = np.where(better, rank, ranks)
-            best = np.where(better, bar, best)
-            value = np.where(better, np.take_along_axis(column[..., 1:], k[..., None], -1)[..., 0], value)
-            row = np.where(better, k + 1, row)
-        level = np.take_along_axis(noise, np.maximum(row - 1, 0)[..., None], -1)[..., 0]
+        slopes = np.where(silent, np.nan, differences / (2 * ladder))
+        noise = np.maximum(_noise(slopes, ladder, silent), np.asarray(floor)[..., None])
+        slopes = np.where(_rough(forward - backward, noise), np.nan, slopes)
+        bars, values = _candidates(slopes, ladder, noise)
+        bars_allowed = np.where(_contradicted(bars, values), bars * VAGUE, bars)
+        row = bars_allowed.argmin(axis=-1)
+    value, bar = _pick(values, row), _pick(bars, row)
     # A function that does not move by one rounding over the largest step has a slope below that rounding by that step.
-    bar = np.where(still, floor / ladder[0], best)
-    return Estimate(np.where(still, 0.0, value), bar, row, np.where(still, floor, level))
+    bar = np.where(still, floor / ladder[0], bar)
+    started = np.where(silent, ladder, 0.0).max(axis=-1)
+    flat = np.where(started > FLAT * ladder[0], floor / np.maximum(started, np.finfo(np.float64).tiny), -np.inf)
+    return Estimate(np.where(still, 0.0, value), bar, row, noise, flat)
 
 
-def _noise(columns: list[Array], ladder: Array, differences: Array) -> Array:
-    """The noise of one difference around every row but the first, (..., rows - 1): the larger of two measurements.
+def _pick(values: Array, row: NDArray[np.int64]) -> Array:
+    return np.asarray(np.take_along_axis(values, row[..., None], -1)[..., 0])
 
-    Where truncation is gone, a step between rows k-1 and k of the last column is rounding divided by 2·h_k. Near a row the
-    largest of four neighbouring steps is taken, because one can be small by chance. A hidden stage of low precision is silent
-    (or exactly regular) at the smallest steps; it shows as a flat stretch above them, which counts for every row below.
+
+def _candidates(slopes: Array, ladder: Array, noise: Array) -> tuple[Array, Array]:
+    """The smallest bar of every row over the columns, and the value it belongs to: two arrays (..., rows)."""
+    best, value = np.full(slopes.shape, np.inf), np.full(slopes.shape, np.nan)
+    for column in table(slopes):
+        bars = np.full(slopes.shape, np.inf)
+        bars[..., 1:] = np.maximum(np.abs(np.diff(column, axis=-1)), (noise / ladder)[..., 1:])
+        better = bars < best
+        best, value = np.where(better, bars, best), np.where(better, column, value)
+    return best, value
+
+
+def _contradicted(bars: Array, values: Array) -> NDArray[np.bool_]:
+    """Rows whose slope some smaller step, where the slope is known to a tenth, denies: the function has a finer scale."""
+    known = bars < 0.1 * np.abs(values)
+    found = np.zeros(bars.shape, dtype=bool)
+    for k in range(1, bars.shape[-1]):
+        apart = np.abs(values[..., :k] - values[..., k : k + 1]) > MARGIN * (bars[..., :k] + bars[..., k : k + 1])
+        found[..., :k] |= apart & known[..., k : k + 1]
+    return found
+
+
+def _rough(bend: Array, noise: Array) -> NDArray[np.bool_]:
+    """Rows down to the last whose bend F(+h) + F(-h) - 2·F(0) is audible and has not shrunk: steps that jump over structure.
+
+    A smooth bend shrinks by 16 a row, that of a kink by 4, of a square-root cusp by 2; beside a pole or over oscillations it stays.
     """
-    sizes = np.abs(np.diff(columns[-1], axis=-1)) * ladder[1:]
-    first = np.abs(np.diff(columns[0], axis=-1)) * ladder[1:]
+    size = np.abs(bend)
+    stays = np.zeros(bend.shape, dtype=bool)
+    stays[..., 1:] = (size[..., 1:] > size[..., :-1] / 1.5) & (size[..., 1:] > 16 * noise[..., 1:])
+    return np.asarray(np.flip(np.logical_or.accumulate(np.flip(stays, -1), axis=-1), -1))
+
+
+def _noise(slopes: Array, ladder: Array, silent: NDArray[np.bool_]) -> Array:
+    """The noise of one difference around every row, (..., rows).
+
+    Where truncation is gone, a step between two rows of a column is rounding divided by 2·h; the calmest column counts. Near a
+    row the largest of four neighbouring steps is taken, because one can be small by chance. (A flat stretch of noise above says nothing about
+    the rows below: a kink at distance d looks like noise of size d to every step beyond it.)
+    """
+    sizes = np.full(slopes.shape, np.inf)
+    for column in table(slopes):
+        change = np.abs(np.diff(column, axis=-1)) * ladder[1:]
+        sizes[..., 1:] = np.minimum(sizes[..., 1:], np.where(np.isfinite(change), change, np.inf))
+    # At the first silent row the function missed a change of slope times step.
+    first = silent[..., 1:] & ~silent[..., :-1]
+    sizes[..., 1:] = np.where(first, np.abs(slopes[..., :-1]) * ladder[1:], sizes[..., 1:])
     sizes = np.where(np.isfinite(sizes), sizes, 0.0)
-    sizes[..., -2:] = np.where(sizes[..., -2:] == 0, np.nan_to_num(first[..., -2:], posinf=0.0), sizes[..., -2:])
-    around = sizes.copy()
-    for shift in (-1, 1, 2):
-        around = np.maximum(around, _moved(sizes, shift))
-    # Flat: three neighbours within a factor 8, all far below the difference itself. Truncation falls by 4^8 a row in this
-    # column and a crossed kink by 16, so neither is flat; steps that jump over oscillations are as large as the difference.
-    calm = np.where(sizes < 0.05 * np.abs(differences[..., 1:]), sizes, 0.0)
-    triple = np.stack([calm, _moved(calm, 1), _moved(calm, 2)])
-    flat = np.where(triple.max(0) < 8 * triple.min(0), triple.min(0), 0.0)
-    return np.asarray(np.maximum(around, np.maximum.accumulate(flat, axis=-1)))
+    around = np.max([sizes, _moved(sizes, -1), _moved(sizes, 1), _moved(sizes, 2)], axis=0)
+    return np.asarray(around)
 
 
 def _moved(values: Array, by: int) -> Array:
@@ -136,7 +168,7 @@ def sides(forward: Array, backward: Array, ladder: Array, noise: Array) -> Sides
     """
     with np.errstate(all="ignore"):
         gap = (forward - backward) / ladder
-        audible = np.abs(gap) > 8 * noise[..., None] / ladder
+        audible = np.abs(gap) > 8 * noise / ladder
         last = np.where(audible, np.arange(ladder.size), -1).max(axis=-1)
         kink = last >= 2
         at = np.maximum(last, 2)[..., None]
@@ -146,7 +178,7 @@ def sides(forward: Array, backward: Array, ladder: Array, noise: Array) -> Sides
             kink &= heard[k + 1] & (np.abs(chosen[k]) < 1.5 * np.abs(chosen[k + 1]))
             kink &= (np.abs(chosen[k + 1]) < 1.5 * np.abs(chosen[k])) & (chosen[k] * chosen[k + 1] > 0)
         below = np.arange(ladder.size) > at
-        hidden = 8 * noise[..., None] / ladder >= np.abs(chosen[0])[..., None] / 1.5
+        hidden = 8 * noise / ladder >= np.abs(chosen[0])[..., None] / 1.5
         kink &= (~below | hidden).all(axis=-1)
         right = np.take_along_axis(forward / ladder, at, -1)[..., 0]
         left = np.take_along_axis(backward / ladder, at, -1)[..., 0]

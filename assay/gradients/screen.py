@@ -45,6 +45,7 @@ class Probe:
     natural: float
     kink: bool
     row: int
+    flat: float
 
     @property
     def excess(self) -> float:
@@ -157,15 +158,13 @@ class Screen:
         self.reached[position] = FIRST
         best = self._ladder(position, direction, gradient, band, FIRST)
         for _ in range(3):
-            moved = False
-            for shift in _shifts(best, float(self.units[position].max()) * self.reached[position]):
-                first = self.reached[position] * shift
-                other = self._ladder(position, direction, gradient, band, first)
-                if _quality(other) < _quality(best):
-                    best, moved, self.reached[position] = other, True, first
-                    break
-            if not moved:
+            shifts = _shifts(best, float(self.units[position].max()) * self.reached[position])
+            firsts = [self.reached[position] * shift for shift in shifts]
+            others = [(self._ladder(position, direction, gradient, band, first), first) for first in firsts]
+            better = [(found, first) for found, first in others if _better(found, best)]
+            if not better:
                 break
+            best, self.reached[position] = min(better, key=lambda pair: _quality(pair[0]))
         deepest = max(probe.row for probe in best)
         self.settled[position] = min(self.settled.get(position, np.inf), self.reached[position] * 4.0**-deepest)
         return best
@@ -177,7 +176,7 @@ class Screen:
         base = np.nan_to_num(self.sampler.base.cpu().numpy())
         unit = _unit(self.sampler.target.inputs[position])
         noise = unit * np.sqrt((w * w) @ (base * base))
-        found = numeric.estimate(forward + backward, ladder, noise)
+        found = numeric.estimate(forward, backward, ladder, noise)
         apart = numeric.sides(forward, backward, ladder, found.noise)
         d, g = direction.numpy(), gradient.numpy()
         broken = ~np.isfinite(g).all(axis=1)
@@ -193,7 +192,7 @@ class Screen:
             probes.append(
                 Probe(
                     position, band, np.nan if broken[p] else float(g[p] @ d), float(found.value[p]), bar, size, smallest, typical,
-                    float(np.sqrt((w[p] ** 2) @ base**2)), bool(apart.kink[p]), int(found.row[p]),
+                    float(np.sqrt((w[p] ** 2) @ base**2)), bool(apart.kink[p]), int(found.row[p]), float(found.flat[p]),
                 )
             )  # fmt: skip
         return probes
@@ -228,9 +227,20 @@ def _unit(value: Tensor) -> float:
     return float(torch.finfo(value.dtype).eps) / 2
 
 
+def _blur(probe: Probe) -> float:
+    """The bar relative to what it measures."""
+    return probe.bar / max(probe.size, abs(np.nan_to_num(probe.measured)), float(np.finfo(np.float64).tiny))
+
+
 def _quality(probes: list[Probe]) -> float:
-    """The widest bar relative to what it measures; a kink is settled as it stands."""
-    return max((probe.bar / max(probe.size, np.finfo(np.float64).tiny) for probe in probes), default=0.0)
+    """The widest bar relative to what it measures."""
+    return max((_blur(probe) for probe in probes), default=0.0)
+
+
+def _better(found: list[Probe], best: list[Probe]) -> bool:
+    """Whether other steps measured more sharply; steps so small that the function stands still measure nothing."""
+    stopped = all(probe.measured == 0 for probe in found) and any(probe.measured != 0 for probe in best)
+    return not stopped and _quality(found) < _quality(best)
 
 
 def _shifts(probes: list[Probe], step: float) -> list[float]:
@@ -241,7 +251,7 @@ def _shifts(probes: list[Probe], step: float) -> list[float]:
     quality = _quality(probes)
     if quality <= WANTED or all(p.kink or (p.bar > 0 and p.size == 0) for p in probes):
         return []
-    worst = max(probes, key=lambda probe: probe.bar / max(probe.size, np.finfo(np.float64).tiny))
+    worst = max(probes, key=_blur)
     down = [numeric.RATIO**-7]
     # A fifth of the unit, and no power of two: steps on the grid of floating-point numbers hide rounding.
     up = [min(numeric.RATIO**6, 0.21 / step)] if step < 0.2 else []
