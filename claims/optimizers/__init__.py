@@ -1,0 +1,1 @@
+"""Topic `optimizers`: learning rates, descent and where it ends, momentum."""

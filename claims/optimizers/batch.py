@@ -1,0 +1,329 @@
+"""Batch gradient descent: every step uses the whole training set."""
+
+from __future__ import annotations
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
+from assay.evidence import all_of, at_least, at_most, close, curve, equal, fact, within
+from assay.sabotage import instead
+from assay.strategies import reals, seeds, sizes
+from claims.lab.regression import Regression, batch_descent, distance, gaussian
+
+SUMS = {"mean_gradient": lambda sound: lambda g: sound(g) * g.shape[-2]}
+DROPS_LAST = {"mean_gradient": lambda sound: lambda g: sound(g[..., :-1, :]) * (g.shape[-2] - 1) / g.shape[-2]}
+
+
+def on_one_set(trial, seed, n, d, noise=1.0):
+    """One random regression and a starting point: Regression of one replica, w (1, d)."""
+    data = gaussian(1, n, d, trial.generator("data", seed), noise=noise)
+    return data, torch.zeros(1, d, dtype=torch.float64, device=trial.device)
+
+
+@claim(
+    "ib-21.1", "The step of batch descent follows the gradient of the loss over the whole training set.",
+    needs=["mean_gradient"], also=["ib-22.8"],
+    given={"seed": seeds(), "n": sizes(2, 40), "d": sizes(1, 6)},
+    expect=HOLDS,
+    sabotage={"sums where it should average": SUMS, "leaves one sample out": DROPS_LAST},
+)
+def batch_gradient_is_the_gradient_of_the_whole_sets_loss(lib, trial, seed, n, d):
+    """Reading: for every set of n samples, the mean of the samples' gradients equals the gradient, by autograd, of the mean loss.
+    Why: differentiation is linear. The allowance is that of sums of n products of d terms, on the sum of absolute terms."""
+    data, _ = on_one_set(trial, seed, n, d)
+    w = torch.randn(1, d, generator=trial.generator("w", seed), dtype=torch.float64, device=trial.device).requires_grad_()
+    (expected,) = torch.autograd.grad(data.loss(w).sum(), w)
+    per_sample = data.sample_gradients(w.detach())
+    terms = (data.x.abs() @ w.detach().abs()[..., None] + data.y.abs()[..., None]) * data.x.abs()
+    return close(
+        lib.mean_gradient(per_sample), expected, operations=2 * (n + d + 4), scale=terms.mean(-2), what="mean of sample gradients differs from the gradient by"
+    )
+
+
+def gradient_flops(lib, trial, n, d):
+    """Floating-point operations in matrix products of one full gradient by backpropagation, counted as they are executed."""
+    x = trial.normal(n, d, stream=("flops", n, d))
+    w = torch.zeros(1, d, dtype=torch.float64, device=trial.device, requires_grad=True)
+    with FlopCounterMode(display=False) as counter:
+        lib.dense(x, w, None).square().mean().backward()
+    return counter.get_total_flops()
+
+
+@claim(
+    "ib-21.2", "The price of one batch step grows in proportion to the training set.",
+    needs=["dense"], also=["gfg-25.5"],
+    cases=[{"n": 2**k} for k in range(6, 13)], setting={"used": lambda n: n},
+    expect=HOLDS, kind="comparative",
+    sabotage={"uses 32 samples whatever n is": {"used": lambda sound: lambda n: 32}, "uses the square root of n": {"used": lambda sound: lambda n: int(n**0.5)}},
+)
+def a_batch_step_costs_in_proportion_to_the_set(lib, trial, n, used):
+    """Reading: twice the samples take exactly twice the floating-point operations of one gradient.
+    Why: every sample passes forward and backward once; counted while the products run, not timed."""
+    ratio = gradient_flops(lib, trial, used(2 * n), 8) / gradient_flops(lib, trial, used(n), 8)
+    return within(ratio, 2.0, 0.0, what="cost ratio of 2n to n samples differs from two by", why="counts are exact")
+
+
+SURFACES = {
+    "round bowl": (lambda w: w.square().sum(-1) / 2, 1.0),
+    "long bowl": (lambda w: (w.square() * w.new_tensor([1.0, 8.0])).sum(-1) / 2, 8.0),
+    "softened absolute value": (lambda w: torch.logaddexp(w, -w).sum(-1), 1.0),
+    "absolute value": (lambda w: w.abs().sum(-1), 1.0),
+    "two wells": (lambda w: (w**4 / 4 - w**2 / 2 + 0.1 * w).sum(-1), 12.0),
+    "waves": (lambda w: (w.square() / 20 - torch.cos(3 * w)).sum(-1), 9.1),
+}
+LEAST = {"softened absolute value": 2 * 0.6931471805599453, "two wells": 2 * -0.35238607380003645, "waves": -2.0}
+SMOOTH = ("round bowl", "long bowl", "softened absolute value", "two wells", "waves")
+CONVEX = ("round bowl", "long bowl", "softened absolute value", "absolute value")
+REACHED = 1e-6  # far below the smallest excess of a wrong end here (0.005) and above rounding (1e-15)
+
+
+def excess_after_descent(lib, trial, surface, steps=400):
+    """How far above the least value descent with rate 1/curvature ends, from a start on the far side."""
+    loss, curvature = SURFACES[surface]
+    w = torch.tensor([1.55, 1.43], dtype=torch.float64, device=trial.device)
+    for _ in range(steps):
+        leaf = w.requires_grad_()
+        (slope,) = torch.autograd.grad(loss(leaf), leaf)
+        (w,), _ = lib.sgd([leaf.detach()], [slope], None, lr=1 / curvature)
+    return loss(w) - LEAST.get(surface, 0.0)
+
+
+@claim(
+    "ib-21.3", "On convex error surfaces batch descent finds the lowest point.",
+    needs=["sgd"], cases=[{"surface": name} for name in CONVEX], reading="convex is enough",
+    expect=CONDITIONAL("the convex surface is smooth as well", within=lambda surface: surface in SMOOTH),
+    sabotage={"climbs": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, [-x for x in g], s, lr=min(lr, 0.01))}},
+)
+def descent_finds_the_lowest_point_of_convex_surfaces(lib, trial, surface):
+    """Reading: from a fixed start, 400 steps of rate 1/curvature end within 1e-6 of the least value, for each convex surface.
+    Why not all: at a kink the slope does not shrink, so a constant rate steps back and forth across the minimum for ever."""
+    return at_most(excess_after_descent(lib, trial, surface), REACHED, what="end lies above the least value by more than 1e-6, by")
+
+
+@claim(
+    "ib-21.3", "On fairly smooth error surfaces batch descent finds the lowest point.",
+    needs=["sgd"], cases=[{"surface": name} for name in SMOOTH], reading="smooth is enough",
+    expect=CONDITIONAL("the smooth surface is convex as well", within=lambda surface: surface in CONVEX),
+    sabotage={"climbs": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, [-x for x in g], s, lr=min(lr, 0.01))}},
+)
+def descent_finds_the_lowest_point_of_smooth_surfaces(lib, trial, surface):
+    """Reading: as for convex surfaces, for each smooth one.
+    Why not all: descent stops in the first valley that it reaches, which need not be the deepest."""
+    return at_most(excess_after_descent(lib, trial, surface), REACHED, what="end lies above the least value by more than 1e-6, by")
+
+
+@claim(
+    "ib-22.13", "With enough time batch descent always returns the best answer.",
+    needs=["sgd"], cases=[{"surface": name} for name in SURFACES],
+    expect=CONDITIONAL("the loss is convex and smooth and the rate is below two over its curvature", within=lambda surface: surface in CONVEX and surface in SMOOTH),
+    sabotage={"never moves": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=0.0)}},
+)
+def enough_time_gives_the_best_answer(lib, trial, surface):
+    """Reading: after 400 steps the loss is within 1e-6 of the least value, for every surface.
+    Why not all: time does not help out of a valley that is not the deepest, nor across a kink."""
+    return at_most(excess_after_descent(lib, trial, surface), REACHED, what="end lies above the least value by more than 1e-6, by")
+
+
+@claim(
+    "ib-21.4", "One step of batch descent stays cheap when features are added.",
+    needs=["dense"], cases=[{"d": 2**k} for k in range(3, 9)], reading="the price of one step",
+    setting={"flops": gradient_flops}, expect=HOLDS, kind="comparative",
+    sabotage={
+        "solves the normal equations": {"flops": lambda sound: lambda lib, trial, n, d: normal_equation_flops(trial, n, d)},
+    },
+)
+def a_step_is_linear_in_the_features(lib, trial, d, flops):
+    """Reading: twice the features take exactly twice the floating-point operations of one gradient.
+    Why: a gradient touches each of the n·d inputs a fixed number of times, while the normal equations need all n·d² products."""
+    ratio = flops(lib, trial, 64, 2 * d) / flops(lib, trial, 64, d)
+    return within(ratio, 2.0, 0.0, what="cost ratio of 2d to d features differs from two by", why="counts are exact") & at_least(
+        gradient_flops(lib, trial, 64, d), 1, what="the counter saw too few operations by"
+    )
+
+
+def normal_equation_flops(trial, n, d):
+    """Operations in the products XᵀX and Xᵀy."""
+    x, y = trial.normal(n, d, stream=("flops", n, d)), trial.normal(n, 1, stream=("target", n))
+    with FlopCounterMode(display=False) as counter:
+        _ = x.mT @ x, x.mT @ y
+    return counter.get_total_flops()
+
+
+def steps_to_reach(lib, trial, d, spread):
+    """Updates with the best constant rate until the distance has fallen to a thousandth, for curvatures from 1 to spread."""
+    curvature = torch.logspace(0, torch.log10(torch.tensor(float(spread))).item(), d, dtype=torch.float64, device=trial.device)
+    w, steps = torch.ones(d, dtype=torch.float64, device=trial.device), 0
+    while float(w.abs().max()) > 1e-3 and steps < 20_000:
+        (w,), _ = lib.sgd([w], [curvature * w], None, lr=2 / (1 + float(curvature[-1])))
+        steps += 1
+    return steps
+
+
+@claim(
+    "ib-21.4", "The whole descent scales well when features are added.",
+    needs=["sgd"], cases=[{"d": d} for d in (4, 16, 64)], setting={"spread": lambda d: d**2}, reading="the price of the whole descent",
+    expect=REFUTED(
+        instead="The number of steps grows with the condition number of the features, whatever their number: badly scaled features make descent slow.",
+        by="steps_grow_with_the_condition_number",
+    ),
+    sabotage={"features equally scaled": {"spread": instead(lambda d: 3.0)}},
+)
+def the_whole_descent_scales_well(lib, trial, d, spread):
+    """Reading: with d features whose curvatures spread as d², the steps to a thousandth of the distance stay below 20.
+    Why it fails: the best constant rate shrinks the distance by (κ - 1)/(κ + 1) a step, κ the condition number."""
+    return at_most(steps_to_reach(lib, trial, d, spread(d)), 20, what="steps exceed twenty by")
+
+
+@claim(
+    "ib-21.4", "The steps that descent needs follow the condition number.",
+    needs=["sgd"], cases=[{"spread": 10.0**k} for k in range(1, 4)], reading=CORRECTION, expect=HOLDS,
+    sabotage={"steps half as long": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=lr / 2)}},
+)
+def steps_grow_with_the_condition_number(lib, trial, spread):
+    """Reading: the steps to a thousandth equal ln 1000 / ln((κ + 1)/(κ - 1)), rounded up.
+    Why: with rate 2/(1 + κ) the extreme coordinates shrink by exactly (κ - 1)/(κ + 1); one step is left for rounding."""
+    expected = torch.log(torch.tensor(1000.0)) / torch.log(torch.tensor((spread + 1) / (spread - 1)))
+    return within(steps_to_reach(lib, trial, 8, spread), float(expected.ceil()), 1, what="steps differ from the formula by", why="one step for rounding")
+
+
+@claim(
+    "ib-22.12", "Batch descent gives the same run every time; stochastic descent gives another with each seed.",
+    needs=["mean_gradient", "sgd", "epoch_batches"], given={"seed": seeds(), "n": sizes(8, 24)}, setting={"same": False},
+    expect=HOLDS,
+    sabotage={
+        "the stochastic runs share their seed": {"same": instead(True)},
+        "batches are never shuffled": {"epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)},
+    },
+)
+def batch_runs_coincide_and_stochastic_runs_differ(lib, trial, seed, n, same):
+    """Reading: two batch runs agree to the last bit; two stochastic runs with the same seed do too, with different seeds they differ.
+    Why: the only chance in either is the order in which samples are drawn; with eight or more samples two orders coincide with
+    probability at most 1/8!, and the weights that they lead to differ."""
+    data, w = on_one_set(trial, seed, n, 3)
+
+    def stochastic(key):
+        point, g = w, trial.generator("order", seed, key)
+        for index in lib.epoch_batches(n, 1, generator=g):
+            (point,), _ = lib.sgd([point], [lib.mean_gradient(data.rows(index).sample_gradients(point))], None, lr=0.05)
+        return point
+
+    runs = [batch_descent(lib, data, w, lr=0.05, steps=5) for _ in range(2)]
+    again = equal(runs[0], runs[1], what="entries in which two batch runs differ") & equal(stochastic(0), stochastic(0), what="entries in which runs of one seed differ")
+    gap = float((stochastic(0) - stochastic(0 if same else 1)).abs().max())
+    return again & at_least(gap, 1e-12, what="two seeds differ by less than rounding could explain, by")
+
+
+@claim(
+    "ib-22.15", "Batch descent does not care in which order the samples come.",
+    needs=["mean_gradient", "sgd", "epoch_batches"], also=["gfg-25.2"],
+    given={"seed": seeds(), "n": sizes(10, 30)}, setting={"size": lambda n: n}, expect=HOLDS,
+    sabotage={"mini-batches of three in the order of the rows": {"size": instead(lambda n: 3)}, "leaves the last sample out": DROPS_LAST},
+)
+def order_does_not_matter_to_batch_descent(lib, trial, seed, n, size):
+    """Reading: for any permutation of the samples, one update an epoch leads, after 20 epochs, to the same weights up to rounding.
+    Why: a sum does not depend on the order of its terms; each step adds at most n + d roundings and contracts what was there."""
+    data, start = on_one_set(trial, seed, n, 3)
+    order = torch.randperm(n, generator=trial.generator("order", seed), device=trial.device)
+
+    def run(given):
+        w, updates = start, 0
+        for _ in range(20):
+            for index in lib.epoch_batches(n, size(n)):
+                (w,), _ = lib.sgd([w], [lib.mean_gradient(given.rows(index).sample_gradients(w))], None, lr=0.5 / float(data.curvature()))
+                updates += 1
+        return w, updates
+
+    (plain, updates), (shuffled, _) = run(data), run(data.rows(order))
+    scale = plain.abs().max() + data.y.abs().max() * data.x.abs().max() / data.curvature()
+    return close(shuffled, plain, operations=20 * 4 * (n + 3), scale=scale.expand_as(plain), what="weights after another order differ by") & equal(
+        updates, 20 * -(-n // size(n)), what="updates in 20 epochs"
+    )
+
+
+@claim(
+    "gfg-25.4", "Each step of batch descent points straight at the optimum.",
+    needs=["mean_gradient"], cases=[{"spread": s} for s in (1.0, 10.0, 100.0, 1000.0)],
+    expect=CONDITIONAL("all curvatures are equal", within=lambda spread: spread == 1.0),
+    sabotage={"the Newton direction": {"mean_gradient": lambda sound: lambda g: newton(sound(g), g)}},
+)
+def batch_descent_points_straight_at_the_optimum(lib, trial, spread):
+    """Reading: over 360 directions, the cosine between -g and the way to the optimum is one up to rounding.
+    Why not: in a valley of condition number κ the cosine falls to 2√κ/(1 + κ), so the path bends and, at large rates, zigzags."""
+    return at_least(cosines(lib, trial, spread).min(), 1 - 1e-12, what="smallest cosine falls short of one by")
+
+
+@claim(
+    "gfg-25.4", "The worst angle of the gradient follows the condition number.",
+    needs=["mean_gradient"], cases=[{"spread": s} for s in (2.0, 10.0, 100.0)], reading=CORRECTION, expect=HOLDS,
+    sabotage={"follows one axis only": {"mean_gradient": lambda sound: lambda g: sound(g) * g.new_tensor([1.0, 0.0])}},
+)
+def the_worst_angle_follows_the_condition_number(lib, trial, spread):
+    """Reading: the smallest cosine over all directions is 2√κ/(1 + κ) (Kantorovich).
+    Allowance: the grid of 3600 angles misses the worst direction by at most π/3600, and the cosine changes at most κ times as fast."""
+    smallest = cosines(lib, trial, spread, count=3600).min()
+    worst = 2 * spread**0.5 / (1 + spread)
+    grid = 3.1416 / 3600 * spread
+    figure = curve("smallest cosine against condition number", [1, 2, 10, 100, 1000], {"2√κ/(1+κ)": [2 * k**0.5 / (1 + k) for k in (1, 2, 10, 100, 1000)]},
+                   x_label="condition number", y_label="cosine", log_x=True)  # fmt: skip
+    return within(smallest, worst, grid, what="smallest cosine differs from the formula by", why="spacing of the grid of directions").with_figure(figure)
+
+
+def valley(trial, spread, count):
+    """`count` points on a circle around the minimum of a quadratic with curvatures 1 and spread, as a batch of per-sample gradients."""
+    angle = torch.arange(count, dtype=torch.float64, device=trial.device) * (2 * torch.pi / count)
+    w = torch.stack([angle.cos(), angle.sin()], -1)
+    return w, w * w.new_tensor([1.0, spread])
+
+
+def cosines(lib, trial, spread, count=360):
+    w, slope = valley(trial, spread, count)
+    halves = torch.stack([slope * 0.5, slope * 1.5], -2)  # two samples whose mean gradient is the slope
+    g = lib.mean_gradient(halves)
+    return (g * w).sum(-1) / (g.norm(dim=-1) * w.norm(dim=-1))
+
+
+def newton(gradient, per_sample):
+    """The gradient divided by the curvature of each axis, read off the two axis directions in the batch."""
+    curvature = torch.stack([gradient[0, 0], gradient[gradient.shape[0] // 4, 1]])
+    return gradient / curvature
+
+
+@claim(
+    "gfg-25.3", "Batch descent can be slow on large sets but ends at a more accurate model.",
+    needs=["mean_gradient", "sgd"], reading="after one pass over the data", setting={"noise": 0.1, "lr": 0.02}, expect=HOLDS, limit=60,
+    sabotage={"stochastic steps a thousand times too small": {"lr": instead(2e-5)}},
+)
+def after_one_pass_batch_descent_is_behind(lib, trial, noise, lr):
+    """Reading: one batch step of the best rate leaves a larger distance to the optimum than n single-sample steps do, in paired runs.
+    Why: the batch step moves once; the n small steps move n times for the same number of sample gradients."""
+    from claims.lab.regression import sampled_descent
+
+    def pair(runs, g):
+        data = gaussian(runs, 400, 10, g, noise=noise)
+        start, best = torch.zeros(runs, 10, dtype=torch.float64, device=trial.device), data.minimiser()
+        stochastic = sampled_descent(lib, data, start, rate=lambda step: lr, steps=400, size=1, generator=g)
+        batch = batch_descent(lib, data, start, lr=1 / data.curvature(), steps=1)
+        return distance(stochastic, best), distance(batch, best)
+
+    return trial.prefers(pair, what="win rate of single-sample steps after one pass falls short of one half by", most=128)
+
+
+@claim(
+    "gfg-25.3", "Batch descent can be slow on large sets but ends at a more accurate model.",
+    needs=["mean_gradient", "sgd"], reading="in the limit", setting={"noise": 1.0}, expect=HOLDS, limit=60,
+    sabotage={"noise-free data, on which single samples agree": {"noise": instead(0.0)}},
+)
+def in_the_limit_batch_descent_is_more_accurate(lib, trial, noise):
+    """Reading: 60 batch steps end nearer to the optimum than 4000 single-sample steps of constant rate do, in paired runs.
+    Why: the batch gradient vanishes at the optimum, single-sample gradients do not: a constant rate leaves a floor."""
+    from claims.lab.regression import sampled_descent
+
+    def pair(runs, g):
+        data = gaussian(runs, 200, 4, g, noise=noise)
+        start, best = torch.zeros(runs, 4, dtype=torch.float64, device=trial.device), data.minimiser()
+        stochastic = sampled_descent(lib, data, start, rate=lambda step: 0.05, steps=4000, size=1, generator=g)
+        batch = batch_descent(lib, data, start, lr=1 / data.curvature(), steps=60)
+        return distance(batch, best), distance(stochastic, best)
+
+    return trial.prefers(pair, what="win rate of batch descent in the limit falls short of one half by", most=128)

@@ -1,0 +1,197 @@
+"""Does stochastic descent settle, and where: falling rates, wells, escapes, the order of the samples."""
+
+from __future__ import annotations
+
+import torch
+
+from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
+from assay.evidence import at_least, at_most
+from assay.sabotage import instead
+from claims.lab.regression import batch_descent, distance, gaussian, sampled_descent
+
+MOST = 128
+
+SCHEDULES = {
+    "constant": lambda step: 0.05,
+    "one over t": lambda step: 1 / (step + 20),
+    "one over t squared": lambda step: 0.05 / (step + 1) ** 2,
+    "one over root t": lambda step: 0.2 / (step + 1) ** 0.5,
+}
+FALLING = ("one over t", "one over t squared", "one over root t")
+
+
+def mean_distance(lib, trial, schedule, noise, steps=3000, runs=60):
+    """Mean squared distance to the optimum at the end of `runs` single-sample descents."""
+    g = trial.generator("settle")
+    data = gaussian(runs, 100, 3, g, noise=noise)
+    start = torch.zeros(runs, 3, dtype=torch.float64, device=trial.device)
+    w = sampled_descent(lib, data, start, rate=SCHEDULES[schedule], steps=steps, size=1, generator=g)
+    return float(distance(w, data.minimiser()).mean())
+
+
+@claim(
+    "ib-22.6", "Steps that shrink from one to the next make stochastic descent settle at the optimum.",
+    needs=["mean_gradient", "sgd"], cases=[{"schedule": name} for name in FALLING],
+    expect=CONDITIONAL("the rates fall, but their sum is unbounded", within=lambda schedule: schedule != "one over t squared"),
+    sabotage={"the rate does not fall": {"schedule": instead("constant")}},
+)
+def shrinking_steps_settle_at_the_optimum(lib, trial, schedule):
+    """Reading: after 3000 steps with noise of deviation one, the mean squared distance over 60 runs is below a tenth.
+    Margins: rates 1/t leave about 0.01 and 1/√t about 0.02; a constant 0.05 leaves more than 0.15; a summable schedule stops near its start, above 1."""
+    return at_most(mean_distance(lib, trial, schedule, 1.0), 0.1, what="mean squared distance exceeds a tenth by")
+
+
+def well_slope(w):
+    """The slope of w⁴ - 4w² + 0.7w, whose deeper well lies at -1.46 and whose shallower one at 1.37."""
+    return 4 * w**3 - 8 * w + 0.7
+
+
+def bowl_slope(w):
+    """The slope of (w + 1.46)², with the same deepest point and no other."""
+    return 2 * (w + 1.4564)
+
+
+def wander(lib, trial, runs, g, *, slope, noise, rate, steps, start, beta=0.0):
+    """Descent along a slope with Gaussian gradient noise, for `runs` points at once: (R,)."""
+    w, state = torch.full((runs,), start, dtype=torch.float64, device=trial.device), None
+    for step in range(steps):
+        gradient = slope(w) + noise * torch.randn(runs, generator=g, dtype=torch.float64, device=trial.device)
+        (w,), state = lib.momentum([w], [gradient], state, lr=rate(step), beta=beta)
+    return w
+
+
+@claim(
+    "ib-22.7", "Stochastic descent with falling steps settles at the global minimum.",
+    needs=["momentum"], setting={"slope": well_slope},
+    expect=CONDITIONAL("the loss is convex", within={"slope": instead(bowl_slope)}, beyond={"slope": instead(well_slope)}),
+    sabotage={"no step at all": {"momentum": lambda sound: lambda p, g, s, *, lr, beta: sound(p, g, s, lr=0.0, beta=beta)}},
+)
+def falling_steps_settle_at_the_global_minimum(lib, trial, slope):
+    """Reading: from w = 1.6, with gradient noise one and rates 1/(t + 20), more than nine of ten runs end within a quarter of -1.46.
+    Why the condition: noise and rates that shrink together cannot carry the point over the barrier between two wells."""
+
+    def there(n, g):
+        w = wander(lib, trial, n, g, slope=slope, noise=1.0, rate=lambda t: 1 / (t + 20), steps=1500, start=1.6)
+        return (w + 1.4564).abs() < 0.25
+
+    return trial.often(there, floor=0.9, detects=0.08, what="share of runs at the global minimum falls short of nine tenths by", most=4096)
+
+
+@claim(
+    "ib-22.16", "Batch descent hardly leaves a shallow minimum; stochastic descent has a better chance.",
+    needs=["momentum"], setting={"noise": 4.0}, expect=HOLDS, kind="comparative",
+    sabotage={"no noise in the gradient": {"noise": instead(0.0)}, "noise a quarter as large": {"noise": instead(1.0)}},
+)
+def noise_helps_out_of_a_shallow_minimum(lib, trial, noise):
+    """Reading: from w = 1.3 in the shallower well, 2000 steps of rate 0.05: batch descent stays; of the noisy runs more than one in
+    twenty ends in the deeper well.
+    Why: with a constant rate the noise can add up to a climb over the barrier; without noise every step goes down."""
+    still = wander(lib, trial, 1, trial.generator("still"), slope=well_slope, noise=0.0, rate=lambda t: 0.05, steps=2000, start=1.3)
+
+    def leaves(n, g):
+        return wander(lib, trial, n, g, slope=well_slope, noise=noise, rate=lambda t: 0.05, steps=2000, start=1.3) < 0
+
+    stays = at_least(still, 0, what="batch descent ends below zero by")
+    return stays & trial.often(leaves, floor=0.05, detects=0.05, what="share of noisy runs that leave falls short of one in twenty by", most=8192)
+
+
+@claim(
+    "ib-22.11", "For large training sets choose stochastic descent and avoid batch descent.",
+    needs=["mean_gradient", "sgd"], setting={"n": 2000, "passes": 1}, expect=CONDITIONAL(
+        "the set is large and the passes are few", within={"n": instead(2000), "passes": instead(1)}, beyond={"n": instead(20), "passes": instead(100)}
+    ),
+    sabotage={"stochastic steps a thousand times too small": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=lr if lr == 1.0 else lr / 1000)}},
+)
+def large_sets_favour_stochastic_descent(lib, trial, n, passes):
+    """Reading: at equal passes over the data, single samples of rate 0.02 end nearer to the optimum than batch steps, in paired runs.
+    Why the condition: on 2000 samples one pass is 2000 steps against one; on 20 samples a hundred batch steps have converged,
+    while single samples of a constant rate still bounce."""
+
+    def pair(runs, g):
+        data = gaussian(runs, n, 5, g, noise=1.0)
+        start = torch.zeros(runs, 5, dtype=torch.float64, device=trial.device)
+        w = sampled_descent(lib, data, start, rate=lambda step: 0.02, steps=n * passes, size=1, generator=g)
+        batch = batch_descent(lib, data, start, lr=1 / data.curvature(), steps=passes)
+        return distance(w, data.minimiser()), distance(batch, data.minimiser())
+
+    return trial.prefers(pair, what="win rate of single samples falls short of one half by", most=MOST)
+
+
+def sorted_classes(trial, runs, g, n=200):
+    """Noisy two-class data of `runs` replicas, rows sorted by class, with a column of ones: x (R, n, 3), y (R, n)."""
+    y = (torch.arange(n, device=trial.device) >= n // 2).to(torch.float64).expand(runs, n)
+    x = torch.randn(runs, n, 2, generator=g, dtype=torch.float64, device=trial.device) + (2 * y - 1)[..., None] * 0.5
+    return torch.cat([x, torch.ones_like(x[..., :1])], -1), y
+
+
+def logistic_loss(x, y, w):
+    z = (x @ w[..., None])[..., 0]
+    return (torch.nn.functional.softplus(z) - y * z).mean(-1)
+
+
+def run_epochs(lib, trial, x, y, g, *, shuffled, epochs=3):
+    """Single-sample logistic regression in the order of the rows, or in a new random order each epoch: w (R, 3)."""
+    runs, n, d = x.shape
+    w = torch.zeros(runs, d, dtype=torch.float64, device=trial.device)
+    for _ in range(epochs):
+        for index in lib.epoch_batches(n, 1, generator=g if shuffled else None):
+            row, label = x[:, index[0]], y[:, index[0]]
+            slope = (torch.sigmoid((row * w).sum(-1)) - label)[..., None] * row
+            (w,), _ = lib.sgd([w], [slope], None, lr=0.1)
+    return w
+
+
+@claim(
+    "ib-22.18", "Stochastic descent wants the training set shuffled for each epoch.",
+    needs=["epoch_batches", "sgd"], setting={"sort": True}, reading="shuffling ends lower", expect=HOLDS,
+    sabotage={
+        "rows that stand in random order already": {"sort": instead(False)},
+        "never shuffles": {"epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)},
+    },
+)
+def shuffling_beats_the_sorted_order(lib, trial, sort):
+    """Reading: rows sorted by class, with an intercept: three shuffled epochs end at a lower loss than three in order, in paired runs.
+    Why: the last half of each sorted epoch shows one class only and drags the intercept towards it."""
+
+    def pair(runs, g):
+        x, y = sorted_classes(trial, runs, g)
+        if not sort:
+            order = torch.randperm(x.shape[1], generator=g, device=trial.device)
+            x, y = x[:, order], y[:, order]
+        shuffled, plain = (run_epochs(lib, trial, x, y, g, shuffled=s) for s in (True, False))
+        return logistic_loss(x, y, shuffled), logistic_loss(x, y, plain)
+
+    return trial.prefers(pair, what="win rate of shuffled epochs falls short of one half by", most=MOST)
+
+
+@claim(
+    "ib-22.18", "Without shuffling stochastic descent does not work.",
+    needs=["epoch_batches", "sgd"], reading="shuffling is necessary", setting={"noise": 0.0},
+    expect=REFUTED(instead="Shuffling helps, but on data that one weight vector fits exactly even a fixed order converges, and drawing with replacement needs no shuffling.", by="a_fixed_order_converges_on_consistent_data"),
+    sabotage={"targets that no weight vector fits": {"noise": instead(1.0)}},
+)
+def a_fixed_order_does_not_converge(lib, trial, noise):
+    """Reading: single samples in a fixed order, 30 epochs of rate 0.1, end further than 1e-3 from the optimum.
+    Why it fails: each step projects towards the solution that all samples share."""
+    return at_least(fixed_order_end(lib, trial, noise), 1e-3, what="squared distance falls short of 1e-3 by")
+
+
+@claim(
+    "ib-22.18", "On consistent data a fixed order converges.",
+    needs=["epoch_batches", "sgd"], reading=CORRECTION, setting={"noise": 0.0}, expect=HOLDS, sabotage={"noisy targets": {"noise": instead(1.0)}},
+)
+def a_fixed_order_converges_on_consistent_data(lib, trial, noise):
+    """Reading: the same runs end within 1e-6 of the solution, in squared distance.
+    Why: with noise-free targets every sample's gradient vanishes there; 3000 contracting steps leave far less than 1e-6."""
+    return at_most(fixed_order_end(lib, trial, noise), 1e-6, what="squared distance exceeds 1e-6 by")
+
+
+def fixed_order_end(lib, trial, noise):
+    """Largest squared distance to the optimum over 20 data sets after 30 epochs in the order of the rows."""
+    data = gaussian(20, 100, 3, trial.generator("fixed"), noise=noise)
+    w = torch.zeros(20, 3, dtype=torch.float64, device=trial.device)
+    for _ in range(30):
+        for index in lib.epoch_batches(100, 1):
+            (w,), _ = lib.sgd([w], [data.rows(index).sample_gradients(w)[:, 0]], None, lr=0.1)
+    end = distance(w, data.minimiser())
+    return end.max() if noise == 0 else end.min()
