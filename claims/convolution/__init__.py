@@ -1,0 +1,1 @@
+"""Claims about convolution and pooling: the operation, sizes, padding, stride, and what networks do with it."""
