@@ -1,0 +1,67 @@
+"""One hidden layer on few, wrongly labelled points: the setting in which nets overfit. Many replicas at once; it holds no claim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from claims.lab.tasks import halfspace
+from claims.lab.training import Parameters, accuracy, fit, mlp, random_layers
+
+Data = tuple[torch.Tensor, torch.Tensor]
+Task = Callable[[tuple[int, ...], torch.Generator], Data]
+
+ROLES = ("dense", "relu", "dropout", "l2_penalty", "binary_cross_entropy_with_logits", "adam")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a net is trained: width, dropout probability on the hidden layer, L2 strength, steps of Adam at rate lr."""
+
+    width: int = 64
+    p: float = 0.0
+    penalty: float = 0.0
+    steps: int = 150
+    lr: float = 0.02
+
+
+def noisy_halfspace(shape: tuple[int, ...], generator: torch.Generator) -> Data:
+    """Ten features, of which one decides the class; a fifth of the labels is wrong: x (*shape, 10), y (*shape)."""
+    return halfspace(shape, 10, generator, flipped=0.2)
+
+
+def start(recipe: Recipe, x: torch.Tensor, generator: torch.Generator) -> Parameters:
+    """Fresh weights for each replica of x (R, n, d)."""
+    return random_layers([x.shape[-1], recipe.width, 1], x.shape[0], generator, gain=2**0.5, dtype=x.dtype)
+
+
+def trained(lib: Any, recipe: Recipe, data: Data, params: Parameters, generator: torch.Generator) -> Parameters:
+    """The parameters after training each replica on its own data x (R, n, d), y (R, n)."""
+    x, y = data
+
+    def loss(params: Parameters, step: int) -> torch.Tensor:
+        w1, b1, w2, b2 = params
+        hidden = lib.relu(lib.dense(x, w1, b1))
+        if recipe.p > 0:
+            hidden = lib.dropout(hidden, recipe.p, generator=generator)
+        losses = lib.binary_cross_entropy_with_logits(lib.dense(hidden, w2, b2)[..., 0], y).mean(-1)
+        if recipe.penalty > 0:
+            losses = losses + recipe.penalty * (lib.l2_penalty(w1, batch_dims=1) + lib.l2_penalty(w2, batch_dims=1))
+        return losses
+
+    return fit(loss, params, lambda w, g, state: lib.adam(w, g, state, lr=recipe.lr), recipe.steps)
+
+
+def cost(lib: Any, params: Parameters, data: Data) -> torch.Tensor:
+    """The mean loss of each replica on its data (R,), without dropout and penalty."""
+    x, y = data
+    return lib.binary_cross_entropy_with_logits(mlp(lib, params, x, lib.relu)[..., 0], y).mean(-1)
+
+
+def error(lib: Any, params: Parameters, data: Data) -> torch.Tensor:
+    """The share of wrong answers of each replica (R,), without dropout."""
+    x, y = data
+    return 1 - accuracy(mlp(lib, params, x, lib.relu), y)
