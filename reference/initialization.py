@@ -1,7 +1,7 @@
 """Initialisers: the weights a layer starts from. Each is a function of a shape and, where it draws, of a generator.
 
-A shape is (out, in) for a dense layer and (out, in, *kernel) for a convolution; with k kernel entries, fan_in = in · k and
-fan_out = out · k. Results are float64 unless asked otherwise and lie on the generator's device.
+A shape is (out, in) for a dense layer and (out, in, *kernel) for a convolution; with k kernel entries,
+fan_in = in · k and fan_out = out · k. Results are float64 unless asked otherwise and lie on the generator's device.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def orthogonal(shape: Shape, *, generator: torch.Generator, dtype: torch.dtype =
     Shapes: shape (out, in, *kernel) -> w shape, orthonormal as a matrix (out, in · k)
     (1) Q·R = G, G with independent normal entries and at least as many rows as columns
     (2) w = Q · sign(diag R)
-    Conventions: orthonormal rows where out <= in · k, else orthonormal columns; the sign in (2) undoes the convention of
+    Conventions: orthonormal rows where out <= in · k, else columns; the sign in (2) undoes the convention of
         the decomposition, without which the result would not be uniform.
     Errors: ValueError if the shape has no fans.
     Source: Saxe, McClelland, Ganguli, Exact solutions to the nonlinear dynamics of learning (2014); Mezzadri, How to

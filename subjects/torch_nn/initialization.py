@@ -1,8 +1,9 @@
-"""Initialisers played by torch.nn.init. It has no He weights by fan average and no public count of fans."""
+"""Initialisers played by torch.nn.init. It has no public count of fans."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch.nn import init
@@ -13,7 +14,7 @@ __all__ = [
 ]  # fmt: skip
 
 Shape = Sequence[int]
-MODES = {"in": "fan_in", "out": "fan_out"}
+MODES: dict[str, Literal["fan_in", "fan_out"]] = {"in": "fan_in", "out": "fan_out"}
 
 
 def _empty(shape: Shape, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
@@ -54,7 +55,10 @@ def he_normal(
     slope: float = 0.0,
     dtype: torch.dtype = torch.float64,
 ) -> torch.Tensor:
+    """By fan average this is Xavier's rule with torch's own gain for a leaky rectifier."""
     w = _empty(shape, generator, dtype)
+    if fan == "average":
+        return init.xavier_normal_(w, gain=init.calculate_gain("leaky_relu", slope), generator=generator)
     return init.kaiming_normal_(w, a=slope, mode=_mode(fan), nonlinearity="leaky_relu", generator=generator)
 
 
@@ -66,7 +70,10 @@ def he_uniform(
     slope: float = 0.0,
     dtype: torch.dtype = torch.float64,
 ) -> torch.Tensor:
+    """By fan average this is Xavier's rule with torch's own gain for a leaky rectifier."""
     w = _empty(shape, generator, dtype)
+    if fan == "average":
+        return init.xavier_uniform_(w, gain=init.calculate_gain("leaky_relu", slope), generator=generator)
     return init.kaiming_uniform_(w, a=slope, mode=_mode(fan), nonlinearity="leaky_relu", generator=generator)
 
 
@@ -74,7 +81,7 @@ def orthogonal(shape: Shape, *, generator: torch.Generator, dtype: torch.dtype =
     return init.orthogonal_(_empty(shape, generator, dtype), generator=generator)
 
 
-def _mode(fan: str) -> str:
+def _mode(fan: str) -> Literal["fan_in", "fan_out"]:
     if fan not in MODES:
-        raise ValueError(f"torch.nn.init has no such fan: {fan!r}, expected one of {', '.join(MODES)}")
+        raise ValueError(f"he got an unknown fan: {fan!r}, expected one of in, out, average")
     return MODES[fan]

@@ -1,0 +1,1 @@
+"""Claims about the weights a net starts from."""
