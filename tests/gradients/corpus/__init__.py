@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.gradients.corpus import (
+    declared,
     effects,
     elementwise,
     hard_numbers,
@@ -34,6 +35,7 @@ MODULES = (
     effects,
     hard_numbers,
     hard_places,
+    declared,
     stock,
 )
 ENTRIES: tuple[Entry, ...] = tuple(entry for module in MODULES for entry in module.ENTRIES)
