@@ -1,1 +1,1 @@
-"""From results.json to what people read: one HTML page, the terminal, Markdown, CSV, SARIF, and the difference of two runs."""
+"""From results.json to what people read: one HTML page, a terminal summary, Markdown, CSV, SARIF, and a diff."""

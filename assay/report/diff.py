@@ -20,13 +20,20 @@ ESSENCE_ID = "assay-essence"
 def essence(results: Mapping[str, Any]) -> Essence:
     """The part of a results document that two runs are compared by; the HTML page carries it."""
     return {
-        "run": {key: results["run"].get(key) for key in ("seed", "device", "subjects", "examples", "partial", "environment", "false_alarm_bound")},
+        "run": {
+            key: results["run"].get(key)
+            for key in ("seed", "device", "subjects", "examples", "partial", "environment", "false_alarm_bound")
+        },
         "statements": {s["id"]: s["verdict"] for s in results["statements"]},
         "claims": {
-            f"{c['id']} on {c['subject']}": [c["verdict"], c["status"], [[_name(f), f["measured"], f["allowed"]] for f in c["facts"]]]
+            f"{c['id']} on {c['subject']}": [
+                c["verdict"],
+                c["status"],
+                [[_name(f), f["measured"], f["allowed"]] for f in c["facts"]],
+            ]
             for c in results["claims"]
         },
-    }  # fmt: skip
+    }
 
 
 def _name(fact: Mapping[str, Any]) -> str:
@@ -54,11 +61,13 @@ class _Embedded(HTMLParser):
 
 
 def load(path: Path) -> Essence:
-    """The essence of a run from its results.json or from the report made of it; UsageError says what else the file is."""
+    """The essence of a run, from results.json or from the report made of it; UsageError says what is wrong."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"file {path} cannot be read: {error}, expected a results.json or an HTML report; give one of these") from error
+        raise UsageError(
+            f"file {path} cannot be read: {error}, expected a results.json or an HTML report; give one of these"
+        ) from error
     if re.match(r"\s*<", text):
         parser = _Embedded()
         parser.feed(text)
@@ -67,7 +76,9 @@ def load(path: Path) -> Essence:
         document = json.loads(text)
         return document if isinstance(document["claims"], dict) else essence(document)
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"file {path} holds no results of a run: {error!r}, expected a results.json or an HTML report; give one of these") from error
+        raise UsageError(
+            f"file {path} holds no results of a run: {error!r}, expected results.json or an HTML report; give one"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -87,10 +98,17 @@ class Difference:
 
     def text(self) -> str:
         parts = {
-            "Verdicts flipped": self.flipped, "Numbers moved, the largest change first": self.moved, "Only in the newer run": self.appeared,
-            "Only in the older run": self.vanished, "Environment": self.environment,
-        }  # fmt: skip
-        said = [f"{title} ({len(lines)})\n" + "\n".join(f"  {line}" for line in lines) for title, lines in parts.items() if lines]
+            "Verdicts flipped": self.flipped,
+            "Numbers moved, the largest change first": self.moved,
+            "Only in the newer run": self.appeared,
+            "Only in the older run": self.vanished,
+            "Environment": self.environment,
+        }
+        said = [
+            f"{title} ({len(lines)})\n" + "\n".join(f"  {line}" for line in lines)
+            for title, lines in parts.items()
+            if lines
+        ]
         return "\n\n".join(said) if said else "The two runs agree: verdicts, numbers and environment."
 
 
@@ -104,7 +122,10 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference:
     ]
     shared = [key for key in after["claims"] if key in before["claims"]]
     claims = [line for key in shared for line in _flipped(key, before["claims"][key], after["claims"][key])]
-    moves = sorted((move for key in shared for move in _moved(key, before["claims"][key], after["claims"][key])), key=lambda m: -m[0])
+    moves = sorted(
+        (move for key in shared for move in _moved(key, before["claims"][key], after["claims"][key])),
+        key=lambda m: -m[0],
+    )
     return Difference(
         tuple(statements + claims),
         tuple(line for _, line in moves),
@@ -129,7 +150,12 @@ def _moved(key: str, before: list[Any], after: list[Any]) -> list[tuple[float, s
     for name, measured, allowed in after[2]:
         was = earlier.get(name, measured)
         if was != measured:
-            moves.append((_change(was, measured), f"{key}: {name} was {number(was)}, is {number(measured)} (allowed {number(allowed)})"))
+            moves.append(
+                (
+                    _change(was, measured),
+                    f"{key}: {name} was {number(was)}, is {number(measured)} (allowed {number(allowed)})",
+                )
+            )
     return moves
 
 
@@ -141,14 +167,22 @@ def _change(was: float | None, now: float | None) -> float:
 
 
 def _only(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
-    statements = [f"statement {sid}: {verdict}" for sid, verdict in here["statements"].items() if sid not in there["statements"]]
-    return statements + [f"claim {key}: {found[0]}" for key, found in here["claims"].items() if key not in there["claims"]]
+    statements = [
+        f"statement {sid}: {verdict}" for sid, verdict in here["statements"].items() if sid not in there["statements"]
+    ]
+    return statements + [
+        f"claim {key}: {found[0]}" for key, found in here["claims"].items() if key not in there["claims"]
+    ]
 
 
 def _environment(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     flat = [{**{k: v for k, v in run.items() if k != "environment"}, **run["environment"]} for run in (before, after)]
     keys = dict.fromkeys([*flat[1], *flat[0]])
-    return [f"{key}: was {_said(flat[0].get(key))}, is {_said(flat[1].get(key))}" for key in keys if flat[0].get(key) != flat[1].get(key)]
+    return [
+        f"{key}: was {_said(flat[0].get(key))}, is {_said(flat[1].get(key))}"
+        for key in keys
+        if flat[0].get(key) != flat[1].get(key)
+    ]
 
 
 def _said(value: Any) -> str:

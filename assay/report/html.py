@@ -1,4 +1,4 @@
-"""One offline page from results.json: readable without scripts, with a policy that lets it ask nothing of any network."""
+"""One offline page from results.json: readable without scripts, with a policy that forbids any request."""
 
 from __future__ import annotations
 
@@ -25,10 +25,20 @@ def render(results: Mapping[str, Any]) -> str:
     """The report as one HTML text; the same results give the same bytes."""
     style, script = _asset("style.css"), _asset("script.js")
     page = pages.build(results)
-    return _environment().get_template("page.html").render(
-        page=page, run=page.run, counts=pages.count(page.entries), unchecked=pages.unchecked(page),
-        style=Markup(style), script=Markup(script), policy=_policy(style, script), essence=embedded(essence(results)),
-    )  # fmt: skip
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            page=page,
+            run=page.run,
+            counts=pages.count(page.entries),
+            unchecked=pages.unchecked(page),
+            style=Markup(style),
+            script=Markup(script),
+            policy=_policy(style, script),
+            essence=embedded(essence(results)),
+        )
+    )
 
 
 def embedded(document: Any) -> Markup:
@@ -36,7 +46,7 @@ def embedded(document: Any) -> Markup:
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)  # noqa: S704 - every sign that means something to HTML is escaped above
+    return Markup(text)
 
 
 @cache
@@ -45,7 +55,9 @@ def _asset(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    return f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    return (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    )
 
 
 def _hash(text: str) -> str:
@@ -55,17 +67,37 @@ def _hash(text: str) -> str:
 @cache
 def _environment() -> Environment:
     made = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
         keep_trailing_newline=True,
-    )  # fmt: skip
+    )
     made.globals.update(
-        VERDICTS=words.VERDICTS, CLAIM_VERDICTS=words.CLAIM_VERDICTS, GRADES=words.GRADES, STATUSES=words.STATUSES,
-        OUTCOMES=words.OUTCOMES, SIDES=words.SIDES, count=pages.count, chart=pictures.chart, gauge=pictures.gauge,
-        interval_of=_interval, rows_of=_rows, instructions=_instructions, swatch=pictures.swatch,
-    )  # fmt: skip
+        VERDICTS=words.VERDICTS,
+        CLAIM_VERDICTS=words.CLAIM_VERDICTS,
+        GRADES=words.GRADES,
+        STATUSES=words.STATUSES,
+        OUTCOMES=words.OUTCOMES,
+        SIDES=words.SIDES,
+        count=pages.count,
+        chart=pictures.chart,
+        gauge=pictures.gauge,
+        interval_of=_interval,
+        rows_of=_rows,
+        instructions=_instructions,
+        swatch=pictures.swatch,
+    )
     made.filters.update(
-        num=words.number, percent=words.percent, duration=words.duration, prose=words.prose, paragraphs=words.paragraphs,
-    )  # fmt: skip
+        num=words.number,
+        percent=words.percent,
+        duration=words.duration,
+        prose=words.prose,
+        paragraphs=words.paragraphs,
+        moment=words.moment,
+        spelled=words.spelled,
+    )
     return made
 
 
@@ -89,9 +121,16 @@ def _rows(figure: Mapping[str, Any]) -> dict[str, Any]:
             columns += [series["low"], series["high"]]
     rows = list(zip(*columns, strict=False))
     every = -(-len(rows) // TABLE_ROWS) or 1
-    return {"head": head, "rows": [[words.number(v) if v is not None else "–" for v in row] for row in rows[::every]], "every": every}
+    return {
+        "head": head,
+        "rows": [[words.number(v) if v is not None else "–" for v in row] for row in rows[::every]],
+        "every": every,
+    }
 
 
 def _instructions(counterexample: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The values of a counterexample as pairs of name and exact text."""
-    return [(str(name), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) for name, value in counterexample["values"].items()]
+    return [
+        (str(name), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in counterexample["values"].items()
+    ]

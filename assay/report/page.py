@@ -1,4 +1,4 @@
-"""What stands on the page, computed from results.json: counts, indexes, gaps of the run, and one view of each statement."""
+"""What stands on the page, computed from results.json: counts, indexes, the run's gaps, a view of each statement."""
 
 from __future__ import annotations
 
@@ -79,6 +79,15 @@ class Page:
         return sum(bool(entry.evidence) for entry in self.entries)
 
     @property
+    def controls(self) -> int:
+        """How many controls ran on the deciding subject, where they must turn the verdict."""
+        return sum(len(e.claim["controls"]) for entry in self.entries for e in entry.evidence if e.home)
+
+    @property
+    def turned(self) -> int:
+        return sum(k["turned"] for entry in self.entries for e in entry.evidence if e.home for k in e.claim["controls"])
+
+    @property
     def trouble(self) -> list[Result]:
         """Claims that make the run fail; a known difference of another subject is reported, not failed."""
         return [c for c in self.claims if c["status"] in TROUBLE and not c["differs"]]
@@ -94,7 +103,9 @@ def build(results: Result) -> Page:
     for entry in entries:
         topics.setdefault(entry.statement["topic"], []).append(entry)
     links = {entry.statement["id"]: entry.statement["statement"] for entry in entries}
-    return Page(results["run"], _documents(results, entries), dict(sorted(topics.items())), list(results["claims"]), links)
+    return Page(
+        results["run"], _documents(results, entries), dict(sorted(topics.items())), list(results["claims"]), links
+    )
 
 
 def _entry(statement: Result, runs: Mapping[str, list[Result]], deciding: str) -> Entry:
@@ -134,8 +145,11 @@ def unchecked(page: Page) -> list[str]:
     """What this run did not check, in sentences computed from its results."""
     said = []
     if page.run["partial"]:
-        said.append(f"The run ended early: {len(page.claims)} of {page.run.get('total_claims', 'an unknown number of')} claims were run, the rest is missing.")
-    waiting = Counter(e.statement["topic"] for e in page.entries if e.statement["verdict"] == "undecided" and not e.evidence)
+        total = page.run.get("total_claims", "an unknown number of")
+        said.append(f"The run ended early: {len(page.claims)} of {total} claims were run, the rest is missing.")
+    waiting = Counter(
+        e.statement["topic"] for e in page.entries if e.statement["verdict"] == "undecided" and not e.evidence
+    )
     if waiting:
         listed = ", ".join(f"{topic} {n}" for topic, n in waiting.most_common())
         said.append(f"{waiting.total()} executable statements have no claim yet ({listed}).")
@@ -150,7 +164,7 @@ def unchecked(page: Page) -> list[str]:
 
 def _limits(page: Page) -> list[str]:
     said = []
-    properties = sum(c["grade"] == "property" for c in page.claims)
+    properties = sum(c["grade"] == "property" and c["verdict"] != "unsupported" for c in page.claims)
     if properties:
         examples = page.run.get("examples")
         drawn = f"{examples} drawn inputs each" if examples else "drawn inputs"
@@ -160,5 +174,7 @@ def _limits(page: Page) -> list[str]:
         if missing:
             said.append(f"{missing} claims could not be put to {subject}, which does not offer what they need.")
     other = "a GPU" if page.run["device"] == "cpu" else "the CPU"
-    said.append(f"Everything ran on {page.run['device']} with the one seed {page.run['seed']}; nothing was run on {other}.")
+    said.append(
+        f"Everything ran on {page.run['device']} with the one seed {page.run['seed']}; nothing was run on {other}."
+    )
     return said

@@ -1,7 +1,8 @@
 """Small pictures as inline SVG: charts of aggregates, gauges of facts, intervals against their claimed value.
 
-Made by hand rather than by a plotting library: the page's content-security policy forbids style attributes, colours must follow the
-page's light or dark theme, and hundreds of pictures must stay small. Colours and dashes are classes of the style sheet.
+Made by hand rather than by a plotting library: the page's content-security policy forbids style attributes, colours
+must follow the page's light or dark theme, and hundreds of pictures must stay small. Colours and dashes are classes of
+the style sheet.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ WIDTH, HEIGHT = 360.0, 200.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 350.0, 22.0, 168.0
 LINE_HEIGHT = 12.0
 MOST_POINTS = 120  # a picture 300 units wide shows no more
-COLOURS = 6
+MOST_DOTS = 16  # beyond this, dots hide the line
+COLOURS = 6  # as many as the style sheet has
 
 Values = Sequence[float | None]
 
@@ -38,7 +40,9 @@ class Axis:
         """The position of a value; None where a value is missing or has no logarithm."""
         if value is None or (self.log and value <= 0):
             return None
-        share = (_scale(value, self.log) - _scale(self.low, self.log)) / (_scale(self.high, self.log) - _scale(self.low, self.log))
+        share = (_scale(value, self.log) - _scale(self.low, self.log)) / (
+            _scale(self.high, self.log) - _scale(self.low, self.log)
+        )
         return self.start + share * (self.end - self.start)
 
     def ticks(self) -> list[float]:
@@ -50,7 +54,7 @@ def _scale(value: float, log: bool) -> float:
 
 
 def axis(values: Iterable[float | None], start: float, end: float, log: bool, room: float) -> Axis:
-    """An axis over all values, widened by `room` of the range on both sides; linear if there is nothing positive to take a logarithm of."""
+    """An axis over all values, widened by `room` of their range on both sides; linear if no value is positive."""
     known = [v for v in values if v is not None and math.isfinite(v)]
     positive = [v for v in known if v > 0]
     log = log and bool(positive)
@@ -89,25 +93,36 @@ def chart(figure: dict[str, Any]) -> Markup:
     parts += [_band(figure["x"], s, x, y, k % COLOURS) for k, s in enumerate(figure["series"])]
     parts += [_line(figure["x"], s["y"], x, y, k % COLOURS) for k, s in enumerate(figure["series"])]
     parts.append(_marks(marks, y))
-    label = f"Chart: {figure['title']}; {figure['y_label']} over {figure['x_label']}. The numbers are in the table beside it."
+    label = (
+        f"Chart: {figure['title']}; {figure['y_label']} over {figure['x_label']}. The table beside it has the numbers."
+    )
     return _svg(WIDTH, HEIGHT, label, "chart", "".join(parts))
 
 
 def _svg(width: float, height: float, label: str, kind: str, body: str) -> Markup:
-    return Markup(f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">{body}</svg>')  # noqa: S704 - every text in the body is escaped
+    """An image with a text alternative; the body's texts are escaped already."""
+    head = f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">'
+    return Markup(f"{head}{body}</svg>")
+
+
+def _stroke(kind: str, d: str) -> str:
+    return f'<path class="{kind}" d="{d}"/>'
+
+
+def _text(kind: str, x: float, y: float, text: str) -> str:
+    return f'<text class="{kind}" x="{round(x, 1):g}" y="{round(y, 1):g}">{escape(text)}</text>'
 
 
 def _grid(x: Axis, y: Axis, figure: dict[str, Any]) -> str:
     parts = []
     for value in y.ticks():
         at = y.at(value) or 0.0
-        parts.append(f'<path class="g" d="M{LEFT:g} {at:.1f}H{RIGHT:g}"/><text class="e" x="{LEFT - 5:g}" y="{at + 3.5:.1f}">{number(value)}</text>')
+        parts += [_stroke("g", f"M{LEFT:g} {at:.1f}H{RIGHT:g}"), _text("e", LEFT - 5, at + 3.5, number(value))]
     for value in x.ticks():
         at = x.at(value) or 0.0
-        parts.append(f'<path class="a" d="M{at:.1f} {BOTTOM:g}v4"/><text class="m" x="{at:.1f}" y="{BOTTOM + 15:g}">{number(value)}</text>')
-    parts.append(f'<path class="a" d="M{LEFT:g} {BOTTOM:g}H{RIGHT:g}"/>')
-    parts.append(f'<text class="l" x="4" y="11">{escape(figure["y_label"])}</text>')
-    parts.append(f'<text class="e l" x="{RIGHT:g}" y="{HEIGHT - 4:g}">{escape(figure["x_label"])}</text>')
+        parts += [_stroke("a", f"M{at:.1f} {BOTTOM:g}v4"), _text("m", at, BOTTOM + 15, number(value))]
+    parts.append(_stroke("a", f"M{LEFT:g} {BOTTOM:g}H{RIGHT:g}"))
+    parts += [_text("l", 4, 11, figure["y_label"]), _text("e l", RIGHT, HEIGHT - 4, figure["x_label"])]
     return "".join(parts)
 
 
@@ -140,23 +155,26 @@ def _path(run: Sequence[tuple[float, float]]) -> str:
 
 def _line(xs: Values, ys: Values, x: Axis, y: Axis, colour: int) -> str:
     runs = _points(xs, ys, x, y)
-    parts = [f'<path class="s s{colour}" d="{_path(run)}"/>' for run in runs if len(run) > 1]
-    if sum(map(len, runs)) <= 16:
+    parts = [_stroke(f"s s{colour}", _path(run)) for run in runs if len(run) > 1]
+    if sum(map(len, runs)) <= MOST_DOTS:
         parts += [f'<circle class="p s{colour}" cx="{a:.1f}" cy="{b:.1f}" r="2.5"/>' for run in runs for a, b in run]
     return "".join(parts)
 
 
 def _band(xs: Values, series: dict[str, Any], x: Axis, y: Axis, colour: int) -> str:
+    """The area between low and high; a whisker where a point has no neighbour."""
     if series["low"] is None or series["high"] is None:
         return ""
-    lows, highs = _points(xs, series["low"], x, y), _points(xs, series["high"], x, y)
+    known = [None not in pair for pair in zip(series["low"], series["high"], strict=True)]
+    sides = [[v if both else None for v, both in zip(series[name], known, strict=True)] for name in ("low", "high")]
     parts = []
-    for low, high in zip(lows, highs, strict=False):
+    for low, high in zip(*(_points(xs, side, x, y) for side in sides), strict=False):
         if len(low) == 1:
             (at, bottom), (_, top) = low[0], high[0]
-            parts.append(f'<path class="w s{colour}" d="M{at:.1f} {bottom:.1f}V{top:.1f}M{at - 5:.1f} {bottom:.1f}h10M{at - 5:.1f} {top:.1f}h10"/>')
+            caps = f"M{at - 5:.1f} {bottom:.1f}h10M{at - 5:.1f} {top:.1f}h10"
+            parts.append(_stroke(f"w s{colour}", f"M{at:.1f} {bottom:.1f}V{top:.1f}{caps}"))
         else:
-            parts.append(f'<path class="b s{colour}" d="{_path([*low, *reversed(high)])}Z"/>')
+            parts.append(_stroke(f"b s{colour}", f"{_path([*low, *reversed(high)])}Z"))
     return "".join(parts)
 
 
@@ -167,9 +185,9 @@ def _marks(marks: list[tuple[float, str]], y: Axis) -> str:
         at = y.at(value)
         if at is None:
             continue
-        text = min(at - 3, lowest - LINE_HEIGHT)
-        lowest = text
-        parts.append(f'<path class="k" d="M{LEFT:g} {at:.1f}H{RIGHT:g}"/><text class="e h" x="{RIGHT - 2:g}" y="{text:.1f}">{escape(label)} {number(value)}</text>')
+        lowest = min(at - 3, lowest - LINE_HEIGHT)
+        parts.append(_stroke("k", f"M{LEFT:g} {at:.1f}H{RIGHT:g}"))
+        parts.append(_text("e h", RIGHT - 2, lowest, f"{label} {number(value)}"))
     return "".join(parts)
 
 
@@ -184,8 +202,13 @@ def gauge(measured: float | None, allowed: float | None) -> Markup:
         used = 0.0 if measured <= allowed else 1.5
     kind = "fails" if used > 1 else "holds"
     label = f"measured {number(measured)}, allowed {number(allowed)}"
-    body = f'<path class="t" d="M0 7H{width:g}"/><path class="u {kind}" d="M0 7H{max(used * threshold, 1.5):.1f}"/><path class="k" d="M{threshold:g} 0V14"/>'
-    return _svg(width, 14, label, "gauge", body)
+    reach = max(used * threshold, 1.5)  # a sliver, so that "nothing used" is seen as a measurement
+    parts = (
+        _stroke("t", f"M0 7H{width:g}"),
+        _stroke(f"u {kind}", f"M0 7H{reach:.1f}"),
+        _stroke("k", f"M{threshold:g} 0V14"),
+    )
+    return _svg(width, 14, label, "gauge", "".join(parts))
 
 
 def interval(detail: dict[str, Any], one_sided: bool) -> Markup:
@@ -195,13 +218,17 @@ def interval(detail: dict[str, Any], one_sided: bool) -> Markup:
     x = axis([low, high, claimed, claimed + detects, *goal], 4.0, 236.0, False, 0.12)
     a, b, c = (x.at(v) or 0.0 for v in (low, high, claimed))
     left, right = x.at(goal[0]) or 0.0, (x.at(goal[1]) if goal[1] is not None else None) or 236.0
-    body = (
-        f'<path class="t" d="M4 12H236"/><path class="z" d="M{left:.1f} 4H{right:.1f}V20H{left:.1f}Z"/>'
-        f'<path class="k" d="M{c:.1f} 0V24"/><path class="i" d="M{a:.1f} 12H{b:.1f}M{a:.1f} 7v10M{b:.1f} 7v10"/>'
+    parts = (
+        _stroke("t", "M4 12H236"),
+        _stroke("z", f"M{left:.1f} 4H{right:.1f}V20H{left:.1f}Z"),
+        _stroke("k", f"M{c:.1f} 0V24"),
+        _stroke("i", f"M{a:.1f} 12H{b:.1f}M{a:.1f} 7v10M{b:.1f} 7v10"),
     )
-    return _svg(240, 24, f"interval from {number(low)} to {number(high)}, claimed {number(claimed)}", "interval", body)
+    label = f"interval from {number(low)} to {number(high)}, claimed {number(claimed)}"
+    return _svg(240, 24, label, "interval", "".join(parts))
 
 
 def swatch(position: int) -> Markup:
     """The sign of a series in a legend: its colour and its dashes."""
-    return Markup(f'<svg class="swatch" viewBox="0 0 24 8" aria-hidden="true"><path class="s s{position % COLOURS}" d="M0 4H24"/></svg>')  # noqa: S704 - a number only
+    line = _stroke(f"s s{position % COLOURS}", "M0 4H24")
+    return Markup(f'<svg class="swatch" viewBox="0 0 24 8" aria-hidden="true">{line}</svg>')

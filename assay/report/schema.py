@@ -1,4 +1,4 @@
-"""The shape of results.json: a JSON schema in this folder, and one function that says where a document departs from it."""
+"""The shape of results.json: a JSON schema in this folder, and where a document departs from it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def _validator() -> Draft202012Validator:
 def validate(results: dict[str, Any]) -> None:
     """Check a results document against the schema and its references; AssayError names the first path that is wrong."""
     for path, value in _not_json(results, "results"):
-        raise AssayError(f"{path} is not JSON: {value!r}, expected text, a finite number, a list or a mapping with text keys; mend the run")
+        raise AssayError(
+            f"{path} is not JSON: {value!r}, expected text, a finite number, a list or a mapping; mend the run"
+        )
     errors = list(_validator().iter_errors(results))
     if errors:
         raise AssayError(_described(best_match(errors) or errors[0]))
@@ -37,20 +39,22 @@ def validate(results: dict[str, Any]) -> None:
 
 def _described(error: ValidationError) -> str:
     path = "results" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
-    return f"{path} is malformed: {error.message[:LONGEST]} (results.schema.json); write the file with this version of assay"
+    return f"{path} is malformed: {error.message[:LONGEST]} (results.schema.json); write it with this version"
 
 
 def _not_json(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     """The paths of values that JSON cannot hold: NaN, infinities, keys that are not text, objects."""
     if isinstance(value, dict):
         for key, item in value.items():
-            if not isinstance(key, str):
+            if not isinstance(key, (str, int)):  # JSON writes a whole-number key as text
                 yield f"key of {path}", key
             yield from _not_json(item, f"{path}.{key}")
     elif isinstance(value, (list, tuple)):
         for position, item in enumerate(value):
             yield from _not_json(item, f"{path}[{position}]")
-    elif not isinstance(value, (str, int, float)) and value is not None or (isinstance(value, float) and not math.isfinite(value)):
+    elif (not isinstance(value, (str, int, float)) and value is not None) or (
+        isinstance(value, float) and not math.isfinite(value)
+    ):
         yield path, value
 
 
@@ -59,13 +63,17 @@ def _validate_references(results: dict[str, Any]) -> None:
     seen: set[str] = set()
     for entry in results["statements"]:
         if entry["id"] in seen:
-            raise AssayError(f"statement {entry['id']} stands twice in results.statements, expected once; mend the ledger")
+            raise AssayError(
+                f"statement {entry['id']} stands twice in results.statements, expected once; mend the ledger"
+            )
         seen.add(entry["id"])
     executed = {claim["id"] for claim in results["claims"]}
     for entry in results["statements"]:
         for claim_id in entry["claims"]:
             if claim_id not in executed:
-                raise AssayError(f"statement {entry['id']} names claim {claim_id}, which is not in results.claims; run again")
+                raise AssayError(
+                    f"statement {entry['id']} names claim {claim_id}, which is not in results.claims; run again"
+                )
     pairs: set[tuple[str, str]] = set()
     for claim in results["claims"]:
         pair = (claim["id"], claim["subject"])
@@ -75,4 +83,5 @@ def _validate_references(results: dict[str, Any]) -> None:
         for series in (s for figure in claim["figures"] for s in figure["series"]):
             lengths = {len(line) for line in (series["y"], series["low"], series["high"]) if line is not None}
             if len(lengths) > 1:
-                raise AssayError(f"a figure of claim {claim['id']} has series {series['name']!r} of unequal lengths: {sorted(lengths)}; mend the claim")
+                where = f"claim {claim['id']}, figure series {series['name']!r}"
+                raise AssayError(f"{where} has lines of unequal lengths: {sorted(lengths)}; mend the claim")

@@ -23,11 +23,17 @@ class Word:
 
 VERDICTS = {
     "holds": Word("✓", "holds", "hold", "true as said, wherever it was tried"),
-    "conditional": Word("◐", "holds under conditions", "hold under conditions", "true on one part of its domain, false on the rest"),
+    "conditional": Word(
+        "◐", "holds under conditions", "hold under conditions", "true on one part of its domain, false on the rest"
+    ),
     "ambiguous": Word("⇄", "depends on the reading", "depend on the reading", "two precise readings, two verdicts"),
-    "refuted": Word("✗", "refuted", "are refuted", "false as said; a counterexample and the correct statement are given"),
+    "refuted": Word(
+        "✗", "refuted", "are refuted", "false as said; a counterexample and the correct statement are given"
+    ),
     "undecided": Word("?", "undecided", "are undecided", "no claim yet, or the evidence did not decide"),
-    "not-executable": Word("–", "not executable", "are not executable", "a name, a date, a matter of taste: nothing to run"),
+    "not-executable": Word(
+        "–", "not executable", "are not executable", "a name, a date, a matter of taste: nothing to run"
+    ),
 }
 CLAIM_VERDICTS = {
     **{key: VERDICTS[key] for key in ("holds", "conditional", "refuted")},
@@ -61,14 +67,14 @@ def number(value: float | int | None) -> str:
     if value is None:
         return "∞"
     if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e6):
-        return f"{int(value):,}".replace(",", "\u202f").replace("-", "−")  # noqa: RUF001 - a minus sign
+        return f"{int(value):,}".replace(",", "\u202f").replace("-", "−")
     if 1e-3 <= abs(value) < 1e6:
-        return f"{value:.4g}".replace("-", "−") if abs(value) < 1e4 else f"{value:.0f}".replace("-", "−")  # noqa: RUF001
+        return f"{value:.4g}".replace("-", "−") if abs(value) < 1e4 else f"{value:.0f}".replace("-", "−")
     mantissa, _, exponent = f"{value:.3g}".partition("e")
     if not exponent:
-        return mantissa.replace("-", "−")  # noqa: RUF001
+        return mantissa.replace("-", "−")
     power = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
-    return power if mantissa == "1" else f"{mantissa.replace('-', '−')}·{power}"  # noqa: RUF001
+    return power if mantissa == "1" else f"{mantissa.replace('-', '−')}·{power}"
 
 
 def percent(share: float) -> str:
@@ -88,8 +94,20 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def moment(started: str) -> str:
+    """A UTC timestamp without the signs that only machines need."""
+    return started.replace("T", " ").removesuffix("Z")[:16] + (" UTC" if started.endswith("Z") else "")
+
+
+def spelled(many: int) -> str:
+    """A small count as a word that can begin a sentence."""
+    return (
+        ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")[many] if many < 10 else str(many)
+    )
+
+
 def prose(text: str) -> Markup:
-    """One line of text: `code` between backticks, MathML for what stands between dollar signs, everything else escaped."""
+    """One line of text: `code` between backticks, MathML between dollar signs, everything else escaped."""
     parts: list[Markup] = []
     end = 0
     for found in _MARKED.finditer(text):
@@ -105,7 +123,7 @@ def mathml(formula: str) -> Markup:
     """A LaTeX formula as MathML; what cannot be converted, or holds markup of its own, is shown as code."""
     if not any(sign in formula for sign in "<>&"):
         try:
-            return Markup(convert(formula))  # noqa: S704 - the formula has no markup, so the only tags are the converter's
+            return Markup(convert(formula))
         except Exception:  # noqa: BLE001 - the converter raises many kinds; the reader still gets the formula's text
             return Markup("<code>{}</code>").format(formula)
     return Markup("<code>{}</code>").format(formula)
