@@ -1,0 +1,103 @@
+"""What max-norm limits, and when: the weights into each neuron, once the projection is done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from assay.claim import CORRECTION, HOLDS, REFUTED, claim
+from assay.decide.trial import Trial
+from assay.evidence import Evidence, at_least, at_most, close, unit_roundoff
+from assay.sabotage import identity, instead
+from assay.strategies import normals, probabilities
+from claims.lab.training import gradients
+
+
+def _over_columns(sound: Any) -> Any:
+    """Limits the weights out of each input instead of those into each neuron."""
+    return lambda w, *, c: sound(w.mT, c=c).mT
+
+
+def _lengths(w: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.vector_norm(w, dim=-1)
+
+
+@claim(
+    "gfg-19.13",
+    "After the projection of max-norm, the weights into each neuron are at most c long, and so is each single weight.",
+    covers="weights that have been projected since the last update",
+    needs=["max_norm"],
+    given={"w": normals((7, 4), 3.0), "c": probabilities(0.5, 3.0)},
+    expect=HOLDS,
+    sabotage={
+        "limits the weights out of each input": {"max_norm": _over_columns},
+        "does nothing": {"max_norm": identity()},
+        "ends a thousandth too long": {"max_norm": lambda sound: lambda w, *, c: sound(w, c=1.001 * c)},
+    },
+)
+def max_norm_bounds_the_weights_into_each_neuron(lib: Any, w: torch.Tensor, c: float) -> Evidence:
+    """Reading: every row of the projected matrix has Euclidean length <= c, each entry is <= c, and rows within c are untouched.
+
+    Why: a longer row is divided by its length and multiplied by c; an entry is never larger than its row's length.
+    """
+    y = lib.max_norm(w, c=c)
+    ceiling = c * (1 + 12 * unit_roundoff(w.dtype))  # four squares, three sums, root, division, product, and measuring it again
+    rows = at_most(_lengths(y), ceiling, what="the weights into a neuron are longer than c by")
+    entries = at_most(y.abs(), ceiling, what="a single weight is larger than c by")
+    short = _lengths(w) <= c * (1 - 12 * unit_roundoff(w.dtype))
+    kept = close(y, torch.where(short.unsqueeze(-1), w, y), operations=1, what="weights within the bound change by")
+    return rows & entries & kept
+
+
+@claim(
+    "gfg-19.13",
+    "Under max-norm the weights into a neuron never exceed c.",
+    covers="between an update and the next projection",
+    needs=["max_norm", "dense", "mean_squared_error", "sgd"],
+    setting={"projected": False},
+    expect=REFUTED(
+        instead="Max-norm limits the length of the weights into each neuron at the moment of its projection; a gradient step in between "
+        "can carry them over the limit, so the projection has to follow each update.",
+        by="max_norm_bounds_the_weights_into_each_neuron",
+    ),
+    sabotage={"projects again after the update": {"projected": instead(True)}},
+)
+def max_norm_still_holds_after_a_gradient_step(lib: Any, trial: Trial, projected: bool) -> Evidence:
+    """Reading: one step of gradient descent from projected weights (c = 2), towards larger targets, leaves each row within c.
+
+    Why not: the gradient knows nothing of the limit.
+    """
+    x, targets = trial.normal(1, 50, 6, stream="x"), trial.normal(1, 3, 6, stream="w") * 20
+    y = lib.dense(x, targets)
+    w = lib.max_norm(trial.normal(1, 3, 6, stream="start") * 3, c=2.0)
+    _, slopes = gradients(lambda p, _: lib.mean_squared_error(lib.dense(x, p[0]), y).mean((-1, -2)), [w])
+    (after,), _ = lib.sgd([w], slopes, None, lr=0.5)
+    after = lib.max_norm(after, c=2.0) if projected else after
+    return at_most(_lengths(after), 2.0 * (1 + 1e-12), what="after the step the weights into a neuron are longer than 2 by")
+
+
+@claim(
+    "gfg-19.13",
+    "The limit of max-norm is each neuron's own: the whole matrix can be √n times as long for n neurons.",
+    reading=CORRECTION,
+    needs=["max_norm"],
+    given={"w": normals((6, 4), 3.0)},
+    setting={"c": 1.0},
+    expect=HOLDS,
+    sabotage={
+        "limits the matrix as a whole": {
+            "max_norm": lambda sound: lambda w, *, c: sound(w.reshape(1, -1), c=c).reshape(w.shape)
+        },
+    },
+)
+def max_norm_does_not_bound_the_whole_matrix(lib: Any, w: torch.Tensor, c: float) -> Evidence:
+    """Reading: six long rows end with a Frobenius norm above 2c, and at most √6·c.
+
+    Why: the squares of six rows of length c add up to 6c².
+    """
+    long = w / _lengths(w).unsqueeze(-1) * 5.0
+    whole = torch.linalg.matrix_norm(lib.max_norm(long, c=c))
+    return at_least(whole, 2 * c, what="the matrix is shorter than 2c by") & at_most(
+        whole, 6**0.5 * c * (1 + 60 * unit_roundoff(w.dtype)), what="the matrix is longer than √6·c by"
+    )
