@@ -9,7 +9,8 @@ from assay.evidence import at_least, at_most, curve, fact
 from assay.sabotage import instead, with_arguments
 from claims.lab import tasks
 from claims.lab.descent import LANDSCAPES, path
-from claims.lab.training import fit, mlp, random_layers
+from claims.lab.training import fit, random_layers
+from claims.optimizers.classifier import binary_loss
 
 STARTS = (
     ("bowl", (3.0, -2.0)), ("bowl", (-1.0, 5.0)), ("two wells", (-1.5,)), ("two wells", (1.5,)), ("mountain pass", (1.0, 0.5)),
@@ -125,12 +126,6 @@ def descent_ends_where_the_slope_vanishes(lib, trial, landscape, start, steps):
     visited = path(lambda p, g, s: lib.sgd(p, g, s, lr=0.05), ground.slope, w, steps)
     slopes = ground.slope(visited).norm(dim=-1)
     return at_most(slopes[-1] / slopes[0], 1e-3, what="share of the start's slope that is left, above one thousandth")
-
-
-def binary_loss(lib, params, x, y):
-    """The mean cross-entropy of each replica's logits against labels 0/1: (R,)."""
-    z = mlp(lib, params, x, lib.tanh)[..., 0]
-    return (torch.nn.functional.softplus(z) - y * z).mean(-1)
 
 
 def logical(kind, device):

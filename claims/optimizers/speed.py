@@ -12,7 +12,8 @@ from assay.sabotage import instead, with_arguments
 from assay.strategies import reals, sizes
 from claims.lab import tasks
 from claims.lab.descent import path, steps_to
-from claims.lab.training import gradients, mlp, random_layers
+from claims.lab.training import gradients, random_layers
+from claims.optimizers.classifier import binary_loss
 
 
 def count_steps(lib, lr, curvature, start, reach, most):
@@ -59,12 +60,6 @@ def epochs_to(lib, lr, start, batches, target, most):
         if bool((needed <= epoch).all()):
             break
     return needed
-
-
-def binary_loss(lib, params, x, y):
-    """The mean cross-entropy of each replica's logits against labels 0/1: (R,)."""
-    z = mlp(lib, params, x, lib.tanh)[..., 0]
-    return (torch.nn.functional.softplus(z) - y * z).mean(-1)
 
 
 @claim(
