@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
 from assay.decide.proofs import both, floordiv, proved
+from assay.decide.trial import Trial
 from assay.evidence import Evidence, close, differs, equal, fact
 from assay.sabotage import ignoring, instead, scaled, with_arguments
 from assay.strategies import normals, sizes
@@ -174,7 +176,6 @@ def by_window(x: torch.Tensor, size: int, stride: int, padding: int) -> torch.Te
     "gfg-40.2",
     "Pooling with windows of k pixels side by side divides height and width by k.",
     needs=list(POOLINGS),
-    given={"n": sizes(6, 20), "k": sizes(2, 5)},
     setting={"steps": lambda k: k},
     reading="the map becomes smaller",
     expect=HOLDS,
@@ -185,25 +186,28 @@ def by_window(x: torch.Tensor, size: int, stride: int, padding: int) -> torch.Te
         },
     },
 )
-def pooling_divides_the_size_by_its_window(lib: Any, n: int, k: int, steps: Callable[[Any], Any]) -> Evidence:
-    """Reading: with stride k the size becomes ⌊n/k⌋, which for k >= 2 is less than n; proved for all sizes.
+def pooling_divides_the_size_by_its_window(lib: Any, trial: Trial, steps: Callable[[Any], Any]) -> Evidence:
+    """Reading: with stride k the size becomes ⌊n/k⌋, which for k >= 2 is less than n; proved for all sizes, and seen
+    for maps of up to 20 pixels.
     Why: ⌊(n - k)/k⌋ + 1 = ⌊n/k⌋."""
 
     def windows_fit(n: Any, k: Any) -> Any:
         kept = floordiv(n - k, steps(k)) + 1
         return both(kept == floordiv(n, k), kept < n)
 
-    x = torch.zeros(n, n + 1)
-    kept = (n // k, (n + 1) // k)
-    sizes_seen = [tuple(getattr(lib, role)(x, size=k, stride=steps(k)).shape) for role in POOLINGS]
     formula = proved(
         windows_fit,
         {"n": int, "k": int},
         assuming=lambda n, k: both(k >= 2, n >= k),
         grid=PROVED_GRID,
-        what="the formula gives another size",
+        what="sizes for which the formula gives another",
     )
-    return formula & equal(sizes_seen, [kept, kept], what="pooled sizes that are not ⌊n/k⌋")
+    seen, wanted = [], []
+    for n, k, role in itertools.product(range(6, 21, 2), range(2, 6), POOLINGS):
+        x = torch.zeros(n, n + 1, device=trial.device)
+        seen.append(tuple(getattr(lib, role)(x, size=k, stride=steps(k)).shape))
+        wanted.append((n // k, (n + 1) // k))
+    return formula & equal(seen, wanted, what="pooled sizes that are not ⌊n/k⌋")
 
 
 def checkerboard(*, device: torch.device) -> torch.Tensor:
@@ -228,7 +232,7 @@ def checkerboard(*, device: torch.device) -> torch.Tensor:
     ),
     sabotage={"a filter that answers to the pattern looks first": {"pattern": instead([[1.0, -1.0], [-1.0, 1.0]])}},
 )
-def what_told_maps_apart_survives_pooling(lib: Any, trial: Any, pooling: str, pattern: list[list[float]]) -> Evidence:
+def what_told_maps_apart_survives_pooling(lib: Any, trial: Trial, pooling: str, pattern: list[list[float]]) -> Evidence:
     """Reading: for every pair of maps that a task must tell apart, the pooled maps differ by at least one unit.
     Why: a checkerboard and its negative have the same mean 0 and the same maximum 1 in every window."""
     x = checkerboard(device=trial.device)
@@ -284,12 +288,12 @@ def work(y: torch.Tensor, w: torch.Tensor) -> int:
         "every pixel kept": {"max_pool2d": with_arguments(size=1, stride=1)},
     },
 )
-def pooling_saves_work_and_memory(lib: Any, n: int, channels: int, size: int, stride: int) -> Evidence:
+def pooling_saves_work_and_memory(lib: Any, trial: Trial, n: int, channels: int, size: int, stride: int) -> Evidence:
     """Reading: comparisons of the pooling plus multiply-adds of a following 3x3 convolution are fewer than the
     multiply-adds without pooling, and so are the stored numbers behind the first map.
     Why: counts, read from the shapes that the implementation gives; K² - 1 comparisons for each pooled entry."""
-    x = torch.zeros(channels, n, n)
-    w = torch.zeros(channels, channels, 3, 3)
+    x = torch.zeros(channels, n, n, device=trial.device)
+    w = torch.zeros(channels, channels, 3, 3, device=trial.device)
     pooled = lib.max_pool2d(x, size=size, stride=stride)
     y, z = lib.conv2d(pooled, w, padding=1), lib.conv2d(x, w, padding=1)
     comparisons = pooled.numel() * (size**2 - 1)
@@ -311,12 +315,12 @@ def pooling_saves_work_and_memory(lib: Any, n: int, channels: int, size: int, st
         "no pooling": {"max_pool2d": lambda sound: lambda x, **_: x},
     },
 )
-def two_by_two_pooling_leaves_a_quarter(lib: Any, half: int, channels: int, stride: int) -> Evidence:
+def two_by_two_pooling_leaves_a_quarter(lib: Any, trial: Trial, half: int, channels: int, stride: int) -> Evidence:
     """Reading: 4 times the multiply-adds and entries behind the pooling are exactly those without it; proved for all
     even sizes.
     Why: ⌊(2m - 2)/2⌋ + 1 = m, and a convolution that keeps sizes spends the same on every output entry."""
-    x = torch.zeros(channels, 2 * half, 2 * half)
-    w = torch.zeros(2, channels, 3, 3)
+    x = torch.zeros(channels, 2 * half, 2 * half, device=trial.device)
+    w = torch.zeros(2, channels, 3, 3, device=trial.device)
     z = lib.conv2d(x, w, padding=1)
     after = [lib.conv2d(getattr(lib, role)(x, size=2, stride=stride), w, padding=1) for role in POOLINGS]
     formula = proved(
