@@ -13,6 +13,7 @@ from assay.gradients import numeric
 from assay.gradients.analytic import Analytic
 from assay.gradients.entries import NEEDED, Entries, Table, jacobian
 from assay.gradients.flat import where
+from assay.gradients.located import located
 from assay.gradients.report import Entry, InputEntries
 from assay.gradients.sampling import Sampler
 from assay.gradients.screen import FIRST, Probe, Projection, Screen, signs
@@ -55,9 +56,7 @@ class Comparison:
             return self._screened(position, probes)
         if self._affordable(position):
             return self._by_entry(position, probes, "fails" in outcomes)
-        from assay.gradients.locate import located
-
-        return located(self, position, probes)
+        return located(self, position, probes, [outcome(probe, 0.0, self.tolerance) for probe in probes])
 
     def _outcomes(self, probes: list[Probe]) -> set[str]:
         # A band whose entries are a million times below the typical ones need not be resolved by itself.

@@ -110,13 +110,15 @@ def _contradicted(bars: Array, values: Array) -> NDArray[np.bool_]:
 
 
 def _rough(bend: Array, noise: Array) -> NDArray[np.bool_]:
-    """Rows down to the last whose bend F(+h) + F(-h) - 2·F(0) is audible and has not shrunk: steps that jump over structure.
+    """Rows down to the last whose bend F(+h) + F(-h) - 2·F(0) is audible and has not shrunk twice running: steps that jump over structure.
 
     A smooth bend shrinks by 16 a row, that of a kink by 4, of a square-root cusp by 2; beside a pole or over oscillations it stays.
     """
     size = np.abs(bend)
+    around = np.max([noise, _moved(noise, -1), _moved(noise, -2)], axis=0)
     stays = np.zeros(bend.shape, dtype=bool)
-    stays[..., 1:] = (size[..., 1:] > size[..., :-1] / 1.5) & (size[..., 1:] > 16 * noise[..., 1:])
+    stays[..., 1:] = (size[..., 1:] > size[..., :-1] / 1.5) & (size[..., 1:] > 16 * around[..., 1:])
+    stays[..., 2:] &= stays[..., 1:-1]
     return np.asarray(np.flip(np.logical_or.accumulate(np.flip(stays, -1), axis=-1), -1))
 
 
@@ -180,6 +182,6 @@ def sides(forward: Array, backward: Array, ladder: Array, noise: Array) -> Sides
         below = np.arange(ladder.size) > at
         hidden = 8 * noise / ladder >= np.abs(chosen[0])[..., None] / 1.5
         kink &= (~below | hidden).all(axis=-1)
-        right = np.take_along_axis(forward / ladder, at, -1)[..., 0]
-        left = np.take_along_axis(backward / ladder, at, -1)[..., 0]
+        right = np.take_along_axis(forward / ladder, at - 2, -1)[..., 0]
+        left = np.take_along_axis(backward / ladder, at - 2, -1)[..., 0]
     return Sides(left, right, kink)

@@ -228,8 +228,8 @@ def _unit(value: Tensor) -> float:
 
 
 def _blur(probe: Probe) -> float:
-    """The bar relative to what it measures."""
-    return probe.bar / max(probe.size, abs(np.nan_to_num(probe.measured)), float(np.finfo(np.float64).tiny))
+    """The bar relative to the slope it measures; slopes below a billionth of the function's own size count as that."""
+    return probe.bar / max(abs(np.nan_to_num(probe.measured)), 1e-9 * probe.natural, float(np.finfo(np.float64).tiny))
 
 
 def _quality(probes: list[Probe]) -> float:
