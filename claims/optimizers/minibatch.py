@@ -203,7 +203,7 @@ def mini_batches_can_need_less_work(lib, trial, n, size):
     Why: equal numbers of sample gradients buy n/20 times as many steps. Work is counted, not timed."""
 
     def pair(runs, g):
-        data = gaussian(runs, n, 10, g, noise=0.3)
+        data = gaussian(runs, n, 10, g, noise=0.1)
         start = torch.zeros(runs, 10, dtype=torch.float64, device=trial.device)
         w = sampled_descent(lib, data, start, rate=lambda step: 0.1, steps=2 * n // size, size=size, generator=g)
         batch = batch_descent(lib, data, start, lr=1 / data.curvature(), steps=2)
