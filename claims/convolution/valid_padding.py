@@ -1,0 +1,209 @@
+"""Valid padding, which is none: the size it gives, and what it saves."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from assay.claim import CONDITIONAL, HOLDS, claim
+from assay.decide.proofs import Term, both, either, negation, proved
+from assay.decide.trial import Trial
+from assay.evidence import Evidence, at_least, curve, equal, fact
+from assay.sabotage import instead, with_arguments
+from assay.strategies import sizes
+from claims.convolution.sizes import shape_of
+from claims.lab.sliding import matches_dot_products, window_count
+
+
+@claim(
+    "gfg-41.7",
+    "Valid padding puts in no row and no column: only windows that lie on the image count.",
+    needs=["conv2d"],
+    given={"C": sizes(1, 2), "height": sizes(5, 9), "width": sizes(5, 9), "K": sizes(1, 5)},
+    expect=HOLDS,
+    sabotage={
+        "adds a row of zeros": {
+            "conv2d": lambda sound: (
+                lambda x, w, *, padding: sound(torch.cat([x, 0 * x[..., :1, :]], -2), w, padding=padding)
+            )
+        },
+        "pads as same padding does": {"conv2d": with_arguments(padding="same")},
+    },
+)
+def valid_padding_puts_in_nothing(lib: Any, trial: Trial, C: int, height: int, width: int, K: int) -> Evidence:
+    """Reading: a layer with valid padding gives n - K + 1 outputs an axis, the dot products with the image as it is;
+    under same padding these stand inside the larger output.
+    Why: n - K + 1 windows of K pixels lie wholly on n pixels."""
+    x, w = trial.normal(C, height, width, stream="x"), trial.normal(2, C, K, K, stream="w")
+    valid, same = lib.conv2d(x, w, padding="valid"), _same(lib.conv2d, x, w)
+    before = (K - 1) // 2
+    inner = same[..., before : before + height - K + 1, before : before + width - K + 1]
+    return (
+        equal(tuple(valid.shape), (2, height - K + 1, width - K + 1), what="shape differs from n - K + 1")
+        & matches_dot_products(valid, x, w, what="output differs from the dot products with the image by")
+        & matches_dot_products(inner, x, w, what="inside of the larger output differs by")
+    )
+
+
+def _same(conv2d: Any, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """The output of the size of the input: zeros are put around, and the layer itself pads nothing."""
+    before, after = (w.shape[-1] - 1) // 2, w.shape[-1] // 2
+    return conv2d(torch.nn.functional.pad(x, (before, after, before, after)), w, padding="valid")
+
+
+def always(n: Term, K: Term, s: Term) -> Term:
+    """All layers."""
+    return n >= 1
+
+
+def covers_or_skips(n: Term, K: Term, s: Term) -> Term:
+    """The kernel is larger than one pixel, or the stride larger than one on an image larger than one pixel."""
+    return either(K >= 2, both(s >= 2, n >= 2))
+
+
+def one_pixel_at_a_time(n: Term, K: Term, s: Term) -> Term:
+    return negation(covers_or_skips(n, K, s))
+
+
+@claim(
+    "gfg-41.8",
+    "Under valid padding the output is smaller than the input.",
+    needs=["conv2d"],
+    setting={"layers": always},
+    expect=CONDITIONAL(
+        "the kernel, or else the stride, is larger than one (and the image too)",
+        within={"layers": instead(covers_or_skips)},
+        beyond={"layers": instead(one_pixel_at_a_time)},
+    ),
+    sabotage={
+        "allows kernels of one pixel": {"layers": instead(always)},
+        "looks at large kernels only": {"layers": instead(covers_or_skips)},
+        "pads as same padding does": {
+            "conv2d": lambda sound: lambda x, w, *, stride, padding: sound(x, w, stride=stride, padding=w.shape[-1] - 1)
+        },
+    },
+)
+def valid_padding_makes_the_output_smaller(lib: Any, trial: Trial, layers: Any) -> Evidence:
+    """Reading: ⌊(n - K)/s⌋ + 1 < n for every kernel that fits.
+    Why: K >= 2 leaves n - K + 1 < n windows at most; a kernel of one pixel at stride 1 visits every pixel."""
+
+    def smaller(n: Term, K: Term, s: Term) -> Term:
+        return window_count(n, K, s, 0) < n
+
+    def considered(n: Term, K: Term, s: Term) -> Term:
+        return both(n >= K, K >= 1, s >= 1, layers(n, K, s))
+
+    grid = [(n, K, s) for n in (1, 2, 5, 28) for K in (1, 2, 3) for s in (1, 2, 3)]
+    not_smaller = [
+        layer for layer in grid if considered(*layer) and _valid_size(lib.conv2d, *layer, trial.device) >= layer[0]
+    ]
+    size = {"n": int, "K": int, "s": int}
+    return proved(smaller, size, assuming=considered, what="output is not smaller than the input") & fact(
+        "layers whose output is not smaller", len(not_smaller), 0
+    )
+
+
+def _valid_size(conv2d: Any, n: int, K: int, s: int, device: torch.device) -> int:
+    """Outputs along one axis of a layer with valid padding."""
+    return shape_of(conv2d, n, n, K, K, device, stride=s, padding="valid")[0]
+
+
+HEADS = ("convolution alone", "global average and dense", "flatten and dense")
+
+
+@claim(
+    "gfg-41.9",
+    "Valid padding leaves the model fewer parameters.",
+    needs=["conv2d", "global_average_pool", "dense"],
+    cases=[{"K": K, "head": head} for K in (1, 2, 3, 5) for head in HEADS],
+    expect=CONDITIONAL(
+        "a dense layer reads the flattened maps and the kernel is larger than one pixel",
+        within=lambda K, head: K > 1 and head == "flatten and dense",
+    ),
+    sabotage={
+        "averages the maps in every model": {"head": lambda head: head.replace("flatten", "global average")},
+        "flattens the maps in every model of larger kernels": {
+            "head": instead("flatten and dense"),
+            "where": lambda K, head: K > 1,
+        },
+    },
+)
+def valid_padding_leaves_fewer_parameters(lib: Any, trial: Trial, K: int, head: str) -> Evidence:
+    """Reading: ten kernels and ten classes on 12 x 12 colour pixels need fewer weights and biases with valid padding.
+    Why: a convolution has F·(C·K·K + 1) parameters whatever its padding; only a dense layer that reads every pixel of
+    the maps grows with their size."""
+    counts = [_parameters(lib, trial, K, head, padding) for padding in ("valid", "same")]
+    return at_least(counts[1] - counts[0], 1, what="parameters that valid padding saves fall short of one by")
+
+
+def _parameters(lib: Any, trial: Trial, K: int, head: str, padding: str) -> int:
+    """Weights and biases of the model, which is run once so that every shape is one that the layers accept."""
+    x, w = trial.normal(3, 12, 12, stream="x"), trial.normal(10, 3, K, K, stream="w")
+    b = trial.normal(10, stream="b")
+    maps = lib.conv2d(x, w, b, padding=padding)
+    if head == "convolution alone":
+        return w.numel() + b.numel()
+    features = maps.flatten() if head.startswith("flatten") else lib.global_average_pool(maps)
+    weights = trial.normal(10, features.numel(), stream="weights")
+    scores = lib.dense(features[None], weights, b)
+    return w.numel() + b.numel() + weights.numel() + scores.numel()
+
+
+def larger_kernel(n: Term, K: Term) -> Term:
+    return K >= 2
+
+
+def kernel_of_one_pixel(n: Term, K: Term) -> Term:
+    return K == 1
+
+
+@claim(
+    "gfg-41.10",
+    "Valid padding takes less computation.",
+    needs=["conv2d"],
+    setting={"kernels": lambda n, K: n >= 1},
+    expect=CONDITIONAL(
+        "the kernel is larger than one pixel",
+        within={"kernels": instead(larger_kernel)},
+        beyond={"kernels": instead(kernel_of_one_pixel)},
+    ),
+    sabotage={
+        "looks at larger kernels only": {"kernels": instead(larger_kernel)},
+        "looks at kernels of one pixel only": {"kernels": instead(kernel_of_one_pixel)},
+        "pads as same padding does": {"conv2d": with_arguments(padding="same")},
+    },
+)
+def valid_padding_takes_fewer_multiplications(lib: Any, trial: Trial, kernels: Any) -> Evidence:
+    """Reading: at stride 1 the multiplications of a layer, K·K for each output, are fewer with valid than with same.
+    Why: (n - K + 1)² windows against n², a share of 0.862 for n = 28 and K = 3; seconds are no part of the claim."""
+
+    def fewer(n: Term, K: Term) -> Term:
+        return window_count(n, K, 1, 0) * window_count(n, K, 1, 0) < n * n
+
+    def considered(n: Term, K: Term) -> Term:
+        return both(n >= K, K >= 1, kernels(n, K))
+
+    widths = [K for K in range(1, 8) if kernels(28, K)]
+    shares = [
+        _multiplications(lib.conv2d, K, "valid", trial) / _multiplications(lib.conv2d, K, "same", trial) for K in widths
+    ]
+    not_fewer = sum(share >= 1 for share in shares)
+    evidence = proved(fewer, {"n": int, "K": int}, assuming=considered, what="valid padding multiplies no less") & fact(
+        "layers that multiply no less", not_fewer, 0
+    )
+    return evidence.with_figure(
+        curve(
+            "Multiplications with valid padding, as a share of same padding, on 28 x 28",
+            widths,
+            {"measured": shares, "((n - K + 1)/n)²": [((29 - K) / 28) ** 2 for K in widths]},
+            x_label="kernel size K",
+            y_label="share",
+        )
+    )
+
+
+def _multiplications(conv2d: Any, K: int, padding: str, trial: Trial) -> int:
+    """K·K for each output of one filter on 28 x 28 pixels."""
+    return K * K * math.prod(shape_of(conv2d, 28, 28, K, K, trial.device, padding=padding))
