@@ -127,28 +127,15 @@ def a_transposed_convolution_enlarges_where_a_convolution_shrinks(lib: Any, tria
         alike, dict.fromkeys(("n", "K", "s", "p"), int), what="sizes for which one grows and the other does not shrink",
         assuming=lambda n, K, s, p: both(n >= 1, K >= 1, s >= 1, p >= 0, n + 2 * p >= K), grid=PROVED_GRID,
     )  # fmt: skip
-    shapes = [
-        (
-            lib.conv2d(blank(c["n"], trial.device), kernel(c["K"], trial.device), stride=c["s"], padding=c["p"]).shape[
-                -2
-            ],
-            left(**c),
-        )
-        for c in SHRINKING[::7]
-    ]
     plain = [{name: case[name] for name in "nKsp"} for case in GROWING if case["extra"] == 0]
-    shapes += [
-        (
-            lib.conv_transpose2d(
-                blank(c["n"], trial.device), kernel(c["K"], trial.device), stride=c["s"], padding=c["p"]
-            ).shape[-2],
-            grown(**c),
-        )
-        for c in plain[::7]
-    ]
-    return formula & equal(
-        [got for got, _ in shapes], [wanted for _, wanted in shapes], what="sizes that are not those of the formulas"
-    )
+    rows = [(_rows(lib.conv2d, trial, **case), left(**case)) for case in SHRINKING[::7]]
+    rows += [(_rows(lib.conv_transpose2d, trial, **case), grown(**case)) for case in plain[::7]]
+    return formula & equal([got for got, _ in rows], [wanted for _, wanted in rows], what="sizes unlike the formulas")
+
+
+def _rows(layer: Role, trial: Trial, n: int, K: int, s: int, p: int) -> int:
+    """How many rows the layer makes of n."""
+    return layer(blank(n, trial.device), kernel(K, trial.device), stride=s, padding=p).shape[-2]
 
 
 def stamped(x: torch.Tensor, w: torch.Tensor, stride: int) -> torch.Tensor:
