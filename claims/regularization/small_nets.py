@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from claims.lab.training import Parameters, accuracy, fit, mlp, random_layers
 
 Data = tuple[torch.Tensor, torch.Tensor]
 Task = Callable[[tuple[int, ...], torch.Generator], Data]
+Measure = Callable[[Any, Parameters, Data, Data], torch.Tensor]
 
 ROLES = ("dense", "relu", "dropout", "l2_penalty", "binary_cross_entropy_with_logits", "adam")
 
@@ -65,3 +66,44 @@ def error(lib: Any, params: Parameters, data: Data) -> torch.Tensor:
     """The share of wrong answers of each replica (R,), without dropout."""
     x, y = data
     return 1 - accuracy(mlp(lib, params, x, lib.relu), y)
+
+
+def contest(
+    lib: Any, recipes: Sequence[Recipe], measure: Measure, *, points: int, task: Task = noisy_halfspace
+) -> Callable[[int, torch.Generator], tuple[torch.Tensor, ...]]:
+    """Train every recipe on the same data, and from the same weights where widths agree: (n, generator) -> measures (n,).
+
+    `measure(lib, parameters, data, fresh)` is given the training data and 500 fresh points of the same task.
+    """
+
+    def run(n: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+        data, fresh = task((n, points), generator), task((n, 500), generator)
+        seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+
+        def one(recipe: Recipe) -> torch.Tensor:
+            own = torch.Generator(generator.device).manual_seed(seed)
+            return measure(lib, trained(lib, recipe, data, start(recipe, data[0], own), own), data, fresh)
+
+        return tuple(one(recipe) for recipe in recipes)
+
+    return run
+
+
+def fresh_cost(lib: Any, params: Parameters, data: Data, fresh: Data) -> torch.Tensor:
+    """The loss on points that were not trained on."""
+    return cost(lib, params, fresh)
+
+
+def own_error(lib: Any, params: Parameters, data: Data, fresh: Data) -> torch.Tensor:
+    """The share of wrong answers on the training points."""
+    return error(lib, params, data)
+
+
+def gap(lib: Any, params: Parameters, data: Data, fresh: Data) -> torch.Tensor:
+    """By how much the loss on fresh points exceeds that on the training points: what overfitting costs."""
+    return cost(lib, params, fresh) - cost(lib, params, data)
+
+
+def fresh_error(lib: Any, params: Parameters, data: Data, fresh: Data) -> torch.Tensor:
+    """The share of wrong answers on points that were not trained on."""
+    return error(lib, params, fresh)

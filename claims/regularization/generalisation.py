@@ -1,0 +1,270 @@
+"""Whether regularisation makes nets answer better on new data: it does where they overfit, and costs something where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from assay.claim import CONDITIONAL, HOLDS, REFUTED, claim
+from assay.decide.trial import Trial
+from assay.evidence import Evidence
+from assay.sabotage import instead, with_arguments
+from claims.lab.tasks import halfspace, xor_clouds
+from claims.regularization.small_nets import ROLES, Data, Recipe, contest, fresh_cost, fresh_error, gap
+
+WIDE = Recipe(width=16, steps=60, lr=0.05)  # on 100 points: learns wrong labels by heart
+NARROW = Recipe(width=2, steps=40, lr=0.05)  # on 600 points: cannot
+PLENTY = 600
+FEW = 100
+
+
+@claim(
+    "ib-34.1",
+    "Dropout makes a net generalise better.",
+    also=["gfg-35.1"],
+    reading="the loss on new data falls",
+    needs=ROLES,
+    setting={"recipe": WIDE, "points": FEW, "p": 0.5},
+    expect=CONDITIONAL(
+        "the net overfits: here 16 hidden neurons on 100 points with wrong labels; 2 neurons on 600 points get worse",
+        within={"recipe": instead(WIDE), "points": instead(FEW)},
+        beyond={"recipe": instead(NARROW), "points": instead(PLENTY)},
+    ),
+    sabotage={"drops nothing": {"p": instead(0.0)}},
+)
+def dropout_lowers_the_loss_on_new_data(lib: Any, trial: Trial, recipe: Recipe, points: int, p: float) -> Evidence:
+    """Reading: trained on the same data from the same weights, the net with p = 0.5 has the lower cross-entropy on 500 fresh points.
+
+    Why: the noise keeps the net from fitting wrong labels; a net that cannot fit them loses capacity and gains nothing.
+    """
+    pair = contest(lib, [_with(recipe, p=p), recipe], fresh_cost, points=points)
+    return trial.prefers(pair, what="loss on new data: dropout is better than none")
+
+
+@claim(
+    "gfg-35.1",
+    "Dropout lowers overfitting.",
+    reading="the gap between new and training data narrows",
+    also=["ib-34.1"],
+    needs=ROLES,
+    setting={"p": 0.5},
+    expect=HOLDS,
+    sabotage={"drops nothing": {"p": instead(0.0)}},
+)
+def dropout_narrows_the_gap_between_new_and_training_data(lib: Any, trial: Trial, p: float) -> Evidence:
+    """Reading: 16 hidden neurons, 100 points, a fifth of the labels wrong: loss on new data minus loss on training data is smaller.
+
+    Why: what the net has learned by heart costs nothing on training data and much on new data.
+    """
+    pair = contest(lib, [_with(WIDE, p=p), WIDE], gap, points=FEW)
+    return trial.prefers(pair, what="gap between new and training data: dropout is better than none")
+
+
+@claim(
+    "gfg-35.1",
+    "A net with dropout does not overfit.",
+    reading="the gap is gone",
+    needs=ROLES,
+    setting={"recipe": Recipe(width=16, p=0.5, steps=60, lr=0.05), "points": FEW},
+    expect=REFUTED(
+        instead="Dropout narrows the gap between training and new data; on few points with wrong labels a wide gap remains.",
+        by="dropout_narrows_the_gap_between_new_and_training_data",
+    ),
+    sabotage={
+        "few neurons and plenty of data": {"recipe": instead(Recipe(width=2, p=0.5, steps=40, lr=0.05)), "points": instead(PLENTY)},
+    },
+)
+def dropout_leaves_no_overfitting(lib: Any, trial: Trial, recipe: Recipe, points: int) -> Evidence:
+    """Reading: trained with p = 0.5, the loss on new data exceeds that on the training data by less than 0.2.
+
+    Why not: 16 neurons still learn part of 100 points' wrong labels by heart.
+    """
+    train = contest(lib, [recipe], gap, points=points)
+
+    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        (remaining,) = train(n, g)
+        return remaining, torch.full_like(remaining, 0.2)
+
+    return trial.prefers(pair, what="gap between new and training data is below 0.2")
+
+
+@claim(
+    "ib-34.2",
+    "A rate from 20 to 50 percent is better than no dropout.",
+    reading="a good rate for any net",
+    needs=ROLES,
+    cases=[{"p": 0.2}, {"p": 0.5}],
+    setting={"recipe": WIDE, "points": FEW},
+    expect=CONDITIONAL(
+        "the net overfits; for a net that does not, the best rate is zero",
+        within={"recipe": instead(WIDE), "points": instead(FEW)},
+        beyond={"recipe": instead(NARROW), "points": instead(PLENTY)},
+    ),
+    sabotage={"drops nothing": {"p": instead(0.0)}},
+)
+def a_rate_from_a_fifth_to_a_half_is_better_than_none(
+    lib: Any, trial: Trial, p: float, recipe: Recipe, points: int
+) -> Evidence:
+    """Reading: at p = 0.2 and at p = 0.5 the loss on new data is lower by more than 0.02 than without dropout.
+
+    Why: as for dropout at all; nothing singles out one rate for every net.
+    """
+    pair = contest(lib, [_with(recipe, p=p), recipe], fresh_cost, points=points)
+    return trial.prefers(pair, margin=0.02, what="loss on new data: this rate is better than none by 0.02")
+
+
+@claim(
+    "ib-34.5",
+    "The larger the net, the more dropout helps it.",
+    needs=ROLES,
+    setting={"points": 150, "small": 2, "large": 16, "p": 0.5},
+    expect=CONDITIONAL(
+        "the larger net is the one that overfits more, and the rate is large enough to stop it: 2 against 16 neurons on 150 "
+        "points; on 30 points 32 neurons learn all labels by heart in spite of dropout, and 4 gain more",
+        within={"points": instead(150), "small": instead(2), "large": instead(16)},
+        beyond={"points": instead(30), "small": instead(4), "large": instead(32)},
+    ),
+    sabotage={"drops nothing": {"p": instead(0.0)}},
+)
+def dropout_helps_a_larger_net_more(
+    lib: Any, trial: Trial, points: int, small: int, large: int, p: float
+) -> Evidence:
+    """Reading: what p = 0.5 takes off the loss on new data is more for the larger net than for the smaller.
+
+    Why: the larger net has more to lose by learning labels by heart, as long as half of it cannot do the same.
+    """
+    recipes = [Recipe(width=w, p=rate, steps=60, lr=0.05) for w in (small, large) for rate in (0.0, p)]
+    train = contest(lib, recipes, fresh_cost, points=points)
+
+    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        small_without, small_with, large_without, large_with = train(n, g)
+        return large_with - large_without, small_with - small_without
+
+    return trial.prefers(pair, what="what dropout takes off the loss: the larger net gains more")
+
+
+@claim(
+    "ib-20.7",
+    "Regularisation helps where accuracy on validation data no longer rises.",
+    needs=ROLES,
+    setting={"recipe": WIDE, "points": FEW, "penalty": 0.03},
+    expect=CONDITIONAL(
+        "accuracy stands still because the net overfits; a net that underfits gets worse",
+        within={"recipe": instead(WIDE), "points": instead(FEW), "penalty": instead(0.03)},
+        beyond={"recipe": instead(NARROW), "points": instead(PLENTY), "penalty": instead(0.1)},
+    ),
+    sabotage={"no penalty": {"penalty": lambda sound: 0.0}},
+)
+def l2_raises_accuracy_on_validation_data(
+    lib: Any, trial: Trial, recipe: Recipe, points: int, penalty: float
+) -> Evidence:
+    """Reading: trained on the same data from the same weights, the net with L2 answers right on more of 500 fresh points, by 0.02.
+
+    Why: the penalty makes wrong labels expensive to learn; where nothing is learned by heart it only pulls away from the solution.
+    """
+    pair = contest(lib, [_with(recipe, penalty=penalty), recipe], fresh_error, points=points)
+    return trial.prefers(pair, margin=0.02, what="errors on validation data: L2 is better than none by 0.02")
+
+
+def _clouds(shape: tuple[int, ...], generator: torch.Generator) -> Data:
+    return xor_clouds(shape, generator, flipped=0.1)
+
+
+def _plane(shape: tuple[int, ...], generator: torch.Generator) -> Data:
+    return halfspace(shape, 2, generator, flipped=0.1)
+
+
+@claim(
+    "ib-13.3",
+    "Many hidden neurons in one layer, with regularisation, can give a more accurate net than a few.",
+    needs=ROLES,
+    setting={"task": _clouds, "wide": 32},
+    expect=HOLDS,
+    kind="existence",
+    sabotage={
+        "a task that one neuron solves": {"task": instead(_plane)},
+        "the wide layer is as narrow": {"wide": instead(2)},
+    },
+)
+def many_neurons_with_regularisation_can_be_more_accurate(
+    lib: Any, trial: Trial, task: Callable[..., Data], wide: int
+) -> Evidence:
+    """Reading: on 100 points of a noisy exclusive-or, 32 neurons with an L2 penalty of 0.001 make fewer errors on new data
+    than 2 neurons, by 0.02.
+
+    Why: two half-planes cut out no checkerboard from most starts; with many neurons some start in a useful place.
+    """
+    recipes = [Recipe(width=wide, penalty=0.001, steps=80, lr=0.05), Recipe(width=2, steps=80, lr=0.05)]
+    return trial.prefers(
+        contest(lib, recipes, fresh_error, points=100, task=task), margin=0.02,
+        what="errors on new data: many neurons with L2 make fewer than two by 0.02",
+    )  # fmt: skip
+
+
+FEW_SAMPLES, MANY_SAMPLES = 60, 2000
+
+
+def _ridge_contest(lib: Any, samples: int, penalty: float) -> Callable[[int, torch.Generator], tuple[torch.Tensor, torch.Tensor]]:
+    """Squared distance of the fitted from the true 50 weights, which is the excess test error: with the penalty and without."""
+
+    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        w = torch.randn(n, 50, generator=g, dtype=torch.float64, device=g.device) / 50**0.5
+        x = torch.randn(n, samples, 50, generator=g, dtype=torch.float64, device=g.device)
+        noise = torch.randn(n, samples, generator=g, dtype=torch.float64, device=g.device)
+        y = (x @ w.unsqueeze(-1))[..., 0] + 0.5 * noise
+        held, free = ((lib.ridge(x, y, penalty=t) - w).square().sum(-1) for t in (penalty, 0.0))
+        return held, free
+
+    return pair
+
+
+@claim(
+    "gfg-24.4",
+    "Regularisation improves a model.",
+    needs=["ridge"],
+    setting={"samples": FEW_SAMPLES, "penalty": 10.0},
+    expect=CONDITIONAL(
+        "samples are few and noisy: 60 for 50 weights; with 2000 there is nothing to gain",
+        within={"samples": instead(FEW_SAMPLES)},
+        beyond={"samples": instead(MANY_SAMPLES)},
+    ),
+    sabotage={"no penalty": {"penalty": instead(0.0)}, "ignores the penalty": {"ridge": with_arguments(penalty=0.0)}},
+)
+def a_penalty_lowers_test_error(lib: Any, trial: Trial, samples: int, penalty: float) -> Evidence:
+    """Reading: ridge regression with penalty 10 has a mean squared test error lower by 0.02 than least squares (noise variance 0.25).
+
+    Why: least squares adds 0.25·50/(60 - 51) to the error, the penalty trades that for a little bias; with 2000 samples it adds 0.006.
+    """
+    return trial.prefers(
+        _ridge_contest(lib, samples, penalty), margin=0.02, what="test error: the penalty is better than none by 0.02", most=128
+    )
+
+
+@claim(
+    "gfg-24.4",
+    "Regularisation improves a model, however strong it is.",
+    needs=["ridge"],
+    setting={"penalty": 10.0},
+    expect=CONDITIONAL(
+        "the penalty has a suitable size: here 10; at 10⁵ all weights go to zero and the model gets worse",
+        within={"penalty": instead(10.0)},
+        beyond={"penalty": instead(1e5)},
+    ),
+    sabotage={"ignores the penalty": {"ridge": with_arguments(penalty=0.0)}},
+)
+def a_penalty_of_any_size_lowers_test_error(lib: Any, trial: Trial, penalty: float) -> Evidence:
+    """Reading: on 100 samples, with the penalty the mean squared test error is lower by 0.02 than without.
+
+    Why: the penalty that Bayes would choose is the ratio of the variances of noise and weight, 0.25/0.02 = 12.5; at 10⁵ the model
+    predicts zero, whose error is 1, while least squares adds 0.25·50/(100 - 51) = 0.26.
+    """
+    return trial.prefers(
+        _ridge_contest(lib, 100, penalty), margin=0.02, what="test error: the penalty is better than none by 0.02"
+    )
+
+
+def _with(recipe: Recipe, **changed: float) -> Recipe:
+    return replace(recipe, **changed)

@@ -1,0 +1,158 @@
+"""What the dropout rate does: how much it drops, how much noise it makes, when it does nothing and when it does too much."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from assay.claim import CONDITIONAL, HOLDS, claim
+from assay.decide.trial import Trial
+from assay.evidence import Evidence, curve, equal
+from assay.sabotage import identity, instead, scaled
+from claims.regularization.small_nets import ROLES, Recipe, contest, own_error
+
+
+def _ones(n: int, g: torch.Generator) -> torch.Tensor:
+    return torch.ones(n, dtype=torch.float64, device=g.device)
+
+
+def _keeps_instead(sound: Any) -> Any:
+    """p taken for the probability of staying."""
+    return lambda x, p, **rest: sound(x, 1 - p, **rest)
+
+
+@claim(
+    "gfg-19.10",
+    "At the usual small rates of 0.2 and 0.25 the noise of dropout is a quarter and a third of the signal; at 0.5 it equals it.",
+    needs=["dropout"],
+    cases=[{"p": 0.2}, {"p": 0.25}, {"p": 0.5}],
+    expect=HOLDS,
+    sabotage={
+        "forgets to rescale": {"dropout": lambda sound: lambda x, p, **rest: (1 - p) * sound(x, p, **rest)},
+        "is a twentieth too large": {"dropout": scaled(1.05)},
+        "takes the rate for the probability of staying": {"dropout": _keeps_instead},
+    },
+)
+def the_noise_of_dropout_grows_with_the_rate(lib: Any, trial: Trial, p: float) -> Evidence:
+    """Reading: a neuron's training output has mean 1 and squared deviation p/(1 - p) from its output 1, both to 0.01.
+
+    Why: it is 0 with probability p and 1/(1 - p) otherwise. That such rates are usual is not for a run to decide.
+    """
+    noise, largest = p / (1 - p), max(1.0, (p / (1 - p)) ** 2)
+    mean = trial.mean(
+        lambda n, g: lib.dropout(_ones(n, g), p, generator=g), 1.0,
+        detects=0.01, spread=noise**0.5, bounds=(0.0, 1 / (1 - p)), what="mean training output of a neuron whose output is 1",
+    )  # fmt: skip
+    return mean & trial.mean(
+        lambda n, g: (lib.dropout(_ones(n, g), p, generator=g) - 1).square(), noise,
+        detects=0.01, spread=0.5, bounds=(0.0, largest), what="mean squared deviation of a training output",
+    )  # fmt: skip
+
+
+@claim(
+    "ib-34.2",
+    "A rate of 20 percent drops a fifth of the neurons, one of 50 percent half of them.",
+    reading="the rate is the share of neurons that is dropped",
+    needs=["dropout"],
+    cases=[{"p": 0.2}, {"p": 0.35}, {"p": 0.5}],
+    expect=HOLDS,
+    sabotage={
+        "takes the rate for the probability of staying": {"dropout": _keeps_instead},
+        "drops one in a hundred too many": {
+            "dropout": lambda sound: lambda x, p, **rest: sound(x, p + 0.01, **rest)
+        },
+    },
+)
+def the_rate_is_the_share_of_neurons_dropped(lib: Any, trial: Trial, p: float) -> Evidence:
+    """Reading: the expected share of zeroed neurons in a layer is the rate, to 0.01.
+
+    Why: each neuron is dropped with probability p.
+    """
+    return trial.proportion(
+        lambda n, g: lib.dropout(_ones(n, g), p, generator=g) == 0, p, detects=0.01, what="share of neurons dropped"
+    )
+
+
+@claim(
+    "ib-34.3",
+    "Dropout with too small a probability does nothing at all.",
+    reading="exactly nothing",
+    needs=["dropout"],
+    setting={"p": 0.0},
+    expect=CONDITIONAL("the probability is zero", within={"p": instead(0.0)}, beyond={"p": instead(0.01)}),
+    sabotage={
+        "drops nothing": {"dropout": identity()},
+        "one neuron in a hundred more": {"dropout": lambda sound: lambda x, p, **rest: sound(x, p + 0.01, **rest)},
+    },
+)
+def a_tiny_rate_does_nothing_at_all(lib: Any, trial: Trial, p: float) -> Evidence:
+    """Reading: in training, 4096 outputs are the inputs to the last bit.
+
+    Why: at p = 0 the mask is all ones and the divisor 1; at p = 0.01 nothing is dropped with probability 0.99⁴⁰⁹⁶ = 1e-18.
+    """
+    x = trial.normal(4096)
+    return equal(lib.dropout(x, p, generator=trial.generator("mask")), x, what="outputs that differ from their inputs")
+
+
+@claim(
+    "ib-34.3",
+    "The smaller the probability of dropout, the less it does.",
+    reading="an effect that vanishes with the rate",
+    needs=["dropout", "dense", "mean_squared_error"],
+    cases=[{"p": 0.01}, {"p": 0.05}, {"p": 0.2}],
+    expect=HOLDS,
+    sabotage={
+        "forgets to rescale": {"dropout": lambda sound: lambda x, p, **rest: (1 - p) * sound(x, p, **rest)},
+        "drops three in a hundred more": {"dropout": lambda sound: lambda x, p, **rest: sound(x, p + 0.03, **rest)},
+        "drops nothing": {"dropout": identity()},
+    },
+)
+def the_effect_of_dropout_vanishes_with_the_rate(lib: Any, trial: Trial, p: float) -> Evidence:
+    """Reading: dropout on the inputs of a linear unit raises its expected squared error by p/(1 - p)·Σ w²x², to 0.005 of Σ w²x².
+
+    Why: the error's mean is unchanged and its variance is that of Σ wx·m/(1 - p): a ridge penalty of size p/(1 - p), which is 0.01 at p = 0.01.
+    """
+    x = torch.tensor([[0.5, -1.0, 0.8, 1.2]], dtype=torch.float64, device=trial.device)
+    w = torch.tensor([[0.9, 0.4, -0.7, 0.3]], dtype=torch.float64, device=trial.device)
+    y = torch.full((1, 1), 0.1, dtype=torch.float64, device=trial.device)
+    size = (w * x).square().sum()
+    plain = lib.mean_squared_error(lib.dense(x, w), y)[0, 0]
+
+    def rise(n: int, g: torch.Generator) -> torch.Tensor:
+        z = lib.dense(lib.dropout(x.expand(n, 4), p, generator=g), w)
+        return (lib.mean_squared_error(z, y.expand(n, 1))[:, 0] - plain) / size
+
+    return trial.mean(
+        rise, p / (1 - p), detects=0.005, spread=2 * (p / (1 - p)) ** 0.5, what="rise of the expected squared error, in units of Σ w²x²"
+    )
+
+
+@claim(
+    "ib-34.4",
+    "With too large a probability of dropout the net does not learn enough.",
+    needs=ROLES,
+    setting={"much": 0.99},
+    expect=HOLDS,
+    kind="tendency",
+    sabotage={
+        "a moderate rate in the place of the large one": {"much": instead(0.1)},
+        "no dropout in the place of the large one": {"much": instead(0.0)},
+    },
+)
+def too_much_dropout_keeps_the_net_from_learning(lib: Any, trial: Trial, much: float) -> Evidence:
+    """Reading: after the same 50 steps on 60 points, a net of 32 hidden neurons trained with p = 0.99 answers wrongly on a share of its
+    training points that is larger by 0.1 than with p = 0.5.
+
+    Why: with a third of a neuron present on average, most steps see an empty layer, or one neuron multiplied by 100.
+    """
+    recipes = {p: Recipe(width=32, p=p, steps=50, lr=0.05) for p in (0.0, 0.5, 0.9, much)}
+    shown = contest(lib, list(recipes.values()), own_error, points=60)(8, trial.generator("sweep"))
+    picture = curve(
+        "Training errors by dropout rate", list(recipes), {"share wrong": [float(e.mean()) for e in shown]},
+        x_label="rate p", y_label="share of training points wrong", marks={"chance": 0.5},
+    )  # fmt: skip
+    return trial.prefers(
+        contest(lib, [recipes[0.5], recipes[much]], own_error, points=60), margin=0.1,
+        what="training errors: p = 0.5 is better than the large rate by 0.1",
+    ).with_figure(picture)  # fmt: skip
