@@ -1,0 +1,149 @@
+"""How long a full check takes beside torch.autograd.gradcheck, on the same functions, interleaved in one run.
+
+    python -m benchmarks.gradients.speed [--repeats 5] [--only WORD]
+
+One thread. Every round runs every checker once on every function, in an order that turns by one each round, so that a
+slow spell of the machine meets all of them. Ratios are of minima: the run least disturbed by other work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch.autograd import gradcheck
+
+from assay.gradients import check_gradient
+from benchmarks.gradients.functions import TABLE, Function, Named
+from benchmarks.gradients.results import write
+
+Said = tuple[str, float]
+Checker = Callable[[Function, Named], Said]
+TORCH_TOLERANCE = 1e-3
+
+
+def slow(function: Function, inputs: Named) -> Said:
+    """gradcheck with its defaults: what it says, and the relative error that it tolerates."""
+    passed = gradcheck(function.call, tuple(inputs.values()), raise_exception=False)
+    return ("agrees" if passed else "differs"), TORCH_TOLERANCE
+
+
+def fast(function: Function, inputs: Named) -> Said:
+    """gradcheck by one projection."""
+    passed = gradcheck(function.call, tuple(inputs.values()), fast_mode=True, raise_exception=False)
+    return ("agrees" if passed else "differs"), TORCH_TOLERANCE
+
+
+def full(function: Function, inputs: Named) -> Said:
+    """check_gradient with its defaults: the screen, the findings, the variations."""
+    report = check_gradient(function.call, inputs)
+    return report.verdict, max(entry.resolution for entry in report.entries)
+
+
+def entries(function: Function, inputs: Named) -> Said:
+    """check_gradient with every entry measured by itself."""
+    report = check_gradient(function.call, inputs, entries="all")
+    return report.verdict, max(entry.resolution for entry in report.entries)
+
+
+CHECKERS: dict[str, Checker] = {"gradcheck slow": slow, "gradcheck fast": fast, "assay": full, "assay entries": entries}
+
+
+@dataclass
+class Runs:
+    """The seconds of every run of one checker on one function, and what it said last."""
+
+    seconds: list[float] = field(default_factory=list)
+    said: Said = ("", math.nan)
+
+    def once(self, checker: Checker, function: Function, warm: bool) -> None:
+        """One run, inputs made outside of it."""
+        inputs = function.inputs()
+        started = time.perf_counter()
+        self.said = checker(function, inputs)
+        if warm:
+            self.seconds.append(time.perf_counter() - started)
+
+
+Measured = dict[tuple[str, str], Runs]
+
+
+def measured(functions: Sequence[Function], repeats: int) -> Measured:
+    """Every run, by function and checker; the first round warms up."""
+    runs: Measured = {(function.name, name): Runs() for function in functions for name in CHECKERS}
+    names = list(CHECKERS)
+    for turn in range(repeats + 1):
+        for function in functions:
+            for name in names[turn % len(names) :] + names[: turn % len(names)]:
+                runs[function.name, name].once(CHECKERS[name], function, warm=turn > 0)
+    return runs
+
+
+def mean(ratios: Sequence[float]) -> float:
+    """The geometric mean."""
+    return math.exp(statistics.fmean(math.log(ratio) for ratio in ratios))
+
+
+def rows(functions: Sequence[Function], runs: Measured) -> list[dict[str, object]]:
+    """One row per function: sizes, minima, medians, ratios of minima to slow gradcheck."""
+    found: list[dict[str, object]] = []
+    for function in functions:
+        least = {name: min(runs[function.name, name].seconds) for name in CHECKERS}
+        found.append(
+            {
+                "function": function.name,
+                "inputs": function.sizes[0],
+                "outputs": function.sizes[1],
+                "minimum_s": least,
+                "median_s": {name: statistics.median(runs[function.name, name].seconds) for name in CHECKERS},
+                "verdict": {name: runs[function.name, name].said[0] for name in CHECKERS},
+                "resolution": {name: runs[function.name, name].said[1] for name in CHECKERS},
+                "faster_than_slow": {name: least["gradcheck slow"] / least[name] for name in CHECKERS},
+            }
+        )
+    return found
+
+
+def line(row: dict[str, object]) -> str:
+    """One line of the printed table."""
+    least, median, ratio = row["minimum_s"], row["median_s"], row["faster_than_slow"]
+    assert isinstance(least, dict)
+    assert isinstance(median, dict)
+    assert isinstance(ratio, dict)
+    times = "  ".join(f"{1e3 * least[name]:8.1f} ({1e3 * median[name]:8.1f})" for name in CHECKERS)
+    said = row["verdict"]
+    assert isinstance(said, dict)
+    wrong = "".join(f"  {name}: {verdict}" for name, verdict in said.items() if verdict != "agrees")
+    sizes = f"{row['function']!s:32} {row['inputs']!s:>6} {row['outputs']!s:>5}"
+    return f"{sizes}  {times}  {ratio['assay']:7.1f} {ratio['assay entries']:7.1f}{wrong}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table and write it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", default="")
+    asked = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    functions = [function for function in TABLE if asked.only in function.name]
+    found = rows(functions, measured(functions, asked.repeats))
+    heads = "  ".join(f"{name:>19}" for name in CHECKERS)
+    print("milliseconds: least (median); the last two columns: times faster than slow gradcheck")
+    print(f"{'function':32} {'in':>6} {'out':>5}  {heads}  {'full':>7} {'entries':>7}")
+    print(*(line(row) for row in found), sep="\n")
+    ratios = {name: [row["faster_than_slow"][name] for row in found] for name in CHECKERS}  # type: ignore[index]
+    means = {name: mean(values) for name, values in ratios.items()}
+    print(f"geometric means: full {means['assay']:.1f}, entries {means['assay entries']:.1f}")
+    if not asked.only:
+        print(write("speed", found, repeats=asked.repeats, geometric_mean_faster_than_slow=means))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
