@@ -88,7 +88,7 @@ class Check:
     ) -> None:
         self.generator = torch.Generator().manual_seed(seed)
         self.probes, self.tolerance, self.constraint, self.surrogate = probes, tolerance, constraint, surrogate
-        self.target, self.analytic, self.observed = observe(target, self.generator)
+        self.target, self.analytic, self.observed, self.observed_values = observe(target, self.generator)
         self.reference, self.formula, self.notes = twin(self.target, self.analytic)
         measured = self.reference
         if callable(surrogate) and surrogate is not True:

@@ -20,15 +20,17 @@ from assay.gradients.target import Target
 REORDERED = 0.5
 
 
-def observe(target: Target, generator: torch.Generator) -> tuple[Target, Analytic, list[Finding]]:
-    """Call the function and its backward twice: the target (told to clone or to seed where needed), one graph, findings."""
-    target, findings = _forward_twice(target)
+def observe(
+    target: Target, generator: torch.Generator
+) -> tuple[Target, Analytic, list[Finding], tuple[Tensor, ...]]:
+    """Call the function and its backward twice: the target (told to clone or seed where needed), a graph, findings, values."""
+    target, findings, values = _forward_twice(target)
     analytic = Analytic(target)
     findings += _backward_twice(analytic, generator)
-    return target, analytic, findings
+    return target, analytic, findings, values
 
 
-def _forward_twice(target: Target) -> tuple[Target, list[Finding]]:
+def _forward_twice(target: Target) -> tuple[Target, list[Finding], tuple[Tensor, ...]]:
     before = [value.clone() if isinstance(value, Tensor) else value for value in target.inputs]
     state = torch.get_rng_state()
     first = _values(target)
@@ -36,7 +38,7 @@ def _forward_twice(target: Target) -> tuple[Target, list[Finding]]:
     changed = [
         target.names[k]
         for k, (old, new) in enumerate(zip(before, target.inputs, strict=True))
-        if isinstance(new, Tensor) and not _equal(old, new)
+        if isinstance(new, Tensor) and not equal(old, new)
     ]
     findings = []
     if changed:
@@ -47,15 +49,15 @@ def _forward_twice(target: Target) -> tuple[Target, list[Finding]]:
         target = replace(target, seed=torch.initial_seed() % (1 << 31))
         first = _values(target)
         findings.append(Finding("randomness", "note", "the function draws random numbers; every call was given the same seed"))
-    spread = _spread(first, _values(target))
-    if spread > _reordered(first):
+    apart = spread(first, _values(target))
+    if apart > reordered(first):
         raise GradientInputError(
-            f"{target.label} changes its output from call to call: relative spread {spread:.1e}, expected the same for the same "
+            f"{target.label} changes its output from call to call: relative spread {apart:.1e}, expected the same for the same "
             "input; give it a fixed torch.Generator or switch the randomness off"
         )
-    if spread > 0:
-        findings.append(Finding("determinism", "note", f"the forward is not deterministic: relative spread {spread:.1e}"))
-    return target, findings
+    if apart > 0:
+        findings.append(Finding("determinism", "note", f"the forward is not deterministic: relative spread {apart:.1e}"))
+    return target, findings, first
 
 
 def _values(target: Target) -> tuple[Tensor, ...]:
@@ -81,21 +83,21 @@ def _backward_twice(analytic: Analytic, generator: torch.Generator) -> list[Find
             return [*findings, Finding("determinism", "wrong", f"a second call of the backward fails: {error}")]
         return findings
     for name, one, two in zip([analytic.target.names[k] for k in analytic.target.wrt], first, second, strict=True):
-        spread = _spread((one,), (two,))
-        if spread > _reordered(analytic.outputs):
-            sentence = f"two calls of the backward with the same cotangent give gradients of {name} that differ by {spread:.1e}"
+        apart = spread((one,), (two,))
+        if apart > reordered(analytic.outputs):
+            sentence = f"two calls of the backward with the same cotangent give gradients of {name} that differ by {apart:.1e}"
             findings.append(Finding("determinism", "wrong", f"{sentence}, expected the same; it changes what it saved, or is random"))
-        elif spread > 0:
-            findings.append(Finding("determinism", "note", f"the gradient of {name} is not deterministic: relative spread {spread:.1e}"))
+        elif apart > 0:
+            findings.append(Finding("determinism", "note", f"the gradient of {name} is not deterministic: relative spread {apart:.1e}"))
     return findings
 
 
 def _conduct(analytic: Analytic, before: list[Tensor], after: list[Tensor], kept: list[Any]) -> list[Finding]:
     findings = []
-    if any(not _equal(old, new) for old, new in zip(before, after, strict=True)):
+    if any(not equal(old, new) for old, new in zip(before, after, strict=True)):
         findings.append(Finding("mutation", "wrong", "the backward changes the incoming cotangent in place, expected it untouched; clone it"))
     for name, old, new in zip(analytic.target.names, kept, analytic.leaves, strict=True):
-        if isinstance(new, Tensor) and not _equal(old, new.detach()):
+        if isinstance(new, Tensor) and not equal(old, new.detach()):
             findings.append(Finding("mutation", "wrong", f"the backward changes the input {name} in place, expected it untouched; clone it"))
     return findings + _forms(analytic)
 
@@ -118,13 +120,13 @@ def _forms(analytic: Analytic) -> list[Finding]:
     return findings
 
 
-def _equal(one: Any, other: Any) -> bool:
+def equal(one: Any, other: Any) -> bool:
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
-def _spread(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> float:
+def spread(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> float:
     """The largest difference relative to the largest value."""
     a, b = joined(one), joined(other)
     if a.shape != b.shape:
@@ -136,5 +138,5 @@ def _spread(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> float:
     return change / size if size > 0 else float(change > 0)
 
 
-def _reordered(values: tuple[Tensor, ...]) -> float:
+def reordered(values: tuple[Tensor, ...]) -> float:
     return float(max(torch.finfo(value.dtype).eps for value in values) ** REORDERED)

@@ -30,7 +30,7 @@ class Sampler:
         """The kept outputs at `inputs`, (m,)."""
         with torch.no_grad():
             self.forwards += 1
-            return self._row(self.target.outputs(inputs))
+            return self._row(self.target.outputs(inputs)).detach()
 
     def _row(self, outputs: tuple[Tensor, ...]) -> Tensor:
         kept = outputs if self.kept is None else tuple(outputs[k] for k in self.kept)
@@ -49,7 +49,7 @@ class Sampler:
     def _at(self, position: int, point: Tensor) -> Tensor:
         inputs = list(self.target.inputs)
         inputs[position] = unflat(point, inputs[position])
-        return self._row(self.target.outputs(inputs))
+        return self._row(self.target.outputs(inputs)).detach()
 
     def _guarded(self, position: int, point: Tensor) -> Tensor:
         """One perturbed value; a point that the function refuses lies outside its domain and gives NaN."""
