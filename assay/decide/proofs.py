@@ -158,7 +158,7 @@ def identity(left: sympy.Expr, right: sympy.Expr, *, what: str, at: Mapping[str,
     A second engine, numeric evaluation to 40 digits at irrational points, must agree; it also gives the counterexample.
     """
     difference = left - right
-    symbols = sorted(difference.free_symbols, key=str)
+    symbols = sorted(left.free_symbols | right.free_symbols, key=str)  # some may cancel in the difference
     chosen = at or {str(symbol): math.sqrt(2 + k) / 3 for k, symbol in enumerate(symbols)}
     point = {symbol: sympy.Float(chosen[str(symbol)], 40) for symbol in symbols}
     residual = abs(complex(sympy.N(difference.subs(point), 40)))

@@ -1,0 +1,239 @@
+"""What momentum does to a single update: a geometrically weighted sum of past gradients, its memory and its inertia."""
+
+from __future__ import annotations
+
+import math
+
+import sympy
+import torch
+
+from assay.claim import HOLDS, claim
+from assay.decide.proofs import identity
+from assay.evidence import at_least, at_most, close, curve, equal, true, within
+from assay.sabotage import instead, with_arguments
+from assay.strategies import normals, sizes
+
+
+def damped(sound):
+    """The velocity averages instead of summing: the new gradient enters with the factor 1 - beta."""
+    return lambda params, grads, state, *, lr, beta: sound(params, [g * (1 - beta) for g in grads], state, lr=lr, beta=beta)
+
+
+def swapped(sound):
+    """beta confused with 1 - beta."""
+    return lambda params, grads, state, *, lr, beta: sound(params, grads, state, lr=lr, beta=1 - beta)
+
+
+def turned_round(sound):
+    """The largest coefficient of the sweep where the smallest should be."""
+    return lambda params, grads, state, *, lr, beta: sound(params, grads, state, lr=lr, beta=max(BETAS) - beta)
+
+
+def without_memory(sound):
+    return lambda params, grads, state, *, lr, beta: sound(params, grads, None, lr=lr, beta=beta)
+
+
+def scales_the_gradient(sound):
+    """Multiplies the new gradient by beta, where the old velocity should be multiplied."""
+
+    def step(params, grads, state, *, lr, beta):
+        velocities = [beta * g + (v if state is not None else 0) for g, v in zip(grads, state or grads, strict=True)]
+        return [w - lr * v for w, v in zip(params, velocities, strict=True)], velocities
+
+    return step
+
+
+def displacements(lib, gradients, lr, beta):
+    """The change of w in each step when the gradients are fed in from w = 0: (steps, d) -> (steps, d)."""
+    w, state, visited = torch.zeros_like(gradients[0]), None, []
+    for g in gradients:
+        (moved,), state = lib.momentum([w], [g], state, lr=lr, beta=beta)
+        visited.append(moved - w)
+        w = moved
+    return torch.stack(visited)
+
+
+@claim(
+    "gfg-31.3", "A momentum step is the rate times a sum over all gradients so far, the one k steps back weighted by the k-th power of beta.",
+    needs=["momentum"],
+    given={"gradients": normals([12, 3]), "percent": sizes(5, 95)},
+    setting={"lr": 0.1},
+    expect=HOLDS,
+    sabotage={
+        "no memory": {"momentum": without_memory},
+        "the average instead of the sum": {"momentum": damped},
+        "beta and 1 - beta confused": {"momentum": swapped},
+        "beta one percent too low": {"momentum": lambda sound: lambda p, g, s, *, lr, beta: sound(p, g, s, lr=lr, beta=0.99 * beta)},
+    },
+)
+def a_momentum_step_sums_all_gradients_so_far(lib, gradients, percent, lr):
+    """Reading: the t-th displacement is -lr·Σ_s beta^(t-s)·g_s, compared with the explicit sum for 12 random gradients.
+    Why: unrolling v_t = beta·v_(t-1) + g_t, v_0 = 0. The form that averages multiplies each g by 1 - beta, which only rescales lr."""
+    beta = percent / 100
+    displaced = displacements(lib, gradients, lr, beta)
+    t = torch.arange(12, dtype=torch.float64, device=gradients.device)
+    weights = torch.where(t[:, None] >= t, beta ** (t[:, None] - t).clamp_min(0), 0.0)
+    expected, scale = -lr * weights @ gradients, lr * (weights @ gradients.abs())
+    # at most 12 terms with 3 roundings each on either side, and w' - w rounds by the way so far
+    return close(displaced, expected, operations=80, scale=scale.cumsum(0), what="a displacement differs from the weighted sum")
+
+
+@claim(
+    "gfg-31.3", "The momentum recursion is the weighted sum of all gradients.",
+    needs=[],
+    setting={"recursion": lambda v, g, beta: beta * v + g},
+    expect=HOLDS,
+    sabotage={
+        "the gradient scaled by beta": {"recursion": instead(lambda v, g, beta: v + beta * g)},
+        "the average": {"recursion": instead(lambda v, g, beta: beta * v + (1 - beta) * g)},
+    },
+)
+def the_momentum_recursion_is_a_weighted_sum(lib, recursion):
+    """Reading: if v = Σ_{s<=t} beta^(t-s)·g_s then beta·v + g_(t+1) = Σ_{s<=t+1} beta^(t+1-s)·g_s, by induction from v_0 = 0, here for
+    symbolic beta and eight symbolic gradients.
+    Why: one step multiplies every weight by beta and gives the new gradient the weight one."""
+    beta, gradients = sympy.Symbol("beta"), sympy.symbols("g1:9")
+    v = sympy.Integer(0)
+    for g in gradients:
+        v = recursion(v, g, beta)
+    unrolled = sum(beta ** (len(gradients) - 1 - s) * g for s, g in enumerate(gradients))
+    return identity(v, unrolled, what="the recursion differs from the weighted sum")
+
+
+@claim(
+    "gfg-31.5", "Momentum can carry the parameters on in their old direction although the present gradient points elsewhere.",
+    needs=["momentum"],
+    cases=[{"beta": 0.6, "against": 1}, {"beta": 0.9, "against": 6}, {"beta": 0.99, "against": 50}],
+    setting={"pushes": 200},
+    expect=HOLDS,
+    kind="existence",
+    sabotage={
+        "beta zero": {"momentum": with_arguments(beta=0.0)},
+        "no memory": {"momentum": without_memory},
+    },
+)
+def momentum_carries_on_against_the_gradient(lib, trial, beta, against, pushes):
+    """Reading: after 200 gradients of +1 the gradient is -1, yet the parameter goes on downwards by at least a quarter of a plain step:
+    with beta = 0.6 for one step, with 0.9 for 6, with 0.99 for 50.
+    Why: the velocity is close to 1/(1 - beta), and n gradients of -1 leave it close to (2·betaⁿ - 1)/(1 - beta)."""
+    gradients = torch.ones(pushes + against, 1, dtype=torch.float64, device=trial.device)
+    gradients[pushes:] = -1
+    lr = 0.1
+    displaced = displacements(lib, gradients, lr, beta)[pushes:]
+    return at_most(displaced, -lr / 4, what="the parameter fails to go on downwards by a quarter of a plain step, by")
+
+
+@claim(
+    "gfg-31.5", "A momentum step goes against the present gradient's pull exactly when the old velocity outweighs it.",
+    needs=["momentum"],
+    given={"gradients": normals([6, 2]), "percent": sizes(20, 95)},
+    expect=HOLDS,
+    sabotage={
+        "no memory": {"momentum": without_memory},
+        "beta and 1 - beta confused": {"momentum": swapped},
+    },
+)
+def inertia_wins_when_the_velocity_outweighs_the_gradient(lib, gradients, percent):
+    """Reading: <w' - w, -g> < 0 if and only if <beta·v, g> < -|g|², v being the weighted sum of the earlier gradients.
+    Why: <w' - w, -g> = lr·(<beta·v, g> + |g|²)."""
+    beta = percent / 100
+    powers = beta ** torch.arange(5, 0, -1, dtype=torch.float64, device=gradients.device)
+    last = gradients[-1]
+    balance = (powers @ gradients[:-1]) @ last + last.square().sum()
+    progress = -displacements(lib, gradients, 0.1, beta)[-1] @ last
+    size = (powers @ gradients[:-1].abs()) @ last.abs() + last.square().sum()
+    return close(progress, 0.1 * balance, operations=60, scale=size, what="progress against the gradient differs from the balance") & true(
+        bool((progress < 0) == (balance < 0)), what="inertia wins where the gradient should, or the reverse"
+    )
+
+
+@claim(
+    "gfg-31.6", "The momentum coefficient fixes what share of an earlier gradient enters the present update.",
+    needs=["momentum"],
+    given={"percent": sizes(0, 99)},
+    setting={"lr": 0.1},
+    expect=HOLDS,
+    sabotage={
+        "the gradient scaled instead of the velocity": {"momentum": scales_the_gradient},
+        "beta and 1 - beta confused": {"momentum": swapped},
+        "the average instead of the sum": {"momentum": damped},
+    },
+)
+def beta_is_the_share_of_the_last_gradient(lib, trial, percent, lr):
+    """Reading: a single unit gradient moves the parameter by lr·betaᵏ in the k-th step after it, k = 0..9; under a constant unit gradient
+    the steps add up these shares, lr·(1 - betaᵗ)/(1 - beta), towards lr/(1 - beta).
+    Why: each step multiplies the velocity by beta."""
+    beta = percent / 100
+    impulse = torch.zeros(10, 1, dtype=torch.float64, device=trial.device)
+    impulse[0] = 1
+    k = torch.arange(10, dtype=torch.float64, device=trial.device)[:, None]
+    shares = -lr * beta**k
+    answer = displacements(lib, impulse, lr, beta)
+    constant = displacements(lib, torch.ones_like(impulse), lr, beta)
+    bounds = {"operations": 40, "scale": shares.abs().cumsum(0).cumsum(0)}  # w' - w rounds by the way so far
+    return close(answer, shares, **bounds, what="an impulse's later share differs from the power of beta") & close(
+        constant, shares.cumsum(0), **bounds, what="a constant gradient's step differs from the sum of the shares"
+    )
+
+
+BETAS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.97)
+
+
+def steps_to_turn(lib, device, beta):
+    """Steps until the displacement follows gradients of -1, after 400 gradients of +1 (beta^400 < 10⁻⁵ of the velocity is missing)."""
+    gradients = torch.ones(450, 1, dtype=torch.float64, device=device)
+    gradients[400:] = -1
+    follows = displacements(lib, gradients, 1.0, beta)[400:, 0] > 0
+    return int(follows.to(torch.int64).argmax()) + 1 if bool(follows.any()) else 51
+
+
+@claim(
+    "gfg-31.7", "The larger the momentum coefficient, the longer the old direction is kept.",
+    needs=["momentum"],
+    setting={"betas": BETAS},
+    expect=HOLDS,
+    kind="tendency",
+    sabotage={
+        "no memory": {"momentum": without_memory},
+        "the range of beta turned round": {"momentum": turned_round},
+        "coefficients in falling order": {"betas": lambda sound: sound[::-1]},
+    },
+)
+def a_larger_beta_keeps_the_old_direction_longer(lib, trial, betas):
+    """Reading: after a long run of equal gradients that then turn round, the steps until the parameter turns are ⌈ln 2 / -ln beta⌉ (1 for
+    beta = 0), which rises with beta; the coefficients avoid those at which the velocity passes through zero exactly.
+    Why: the velocity after n steps is proportional to 2·betaⁿ - 1."""
+    counts = [steps_to_turn(lib, trial.device, beta) for beta in betas]
+    expected = [math.ceil(math.log(2) / -math.log(beta)) if beta > 0 else 1 for beta in betas]
+    picture = curve("Steps until the parameter turns", betas, {"steps": counts}, x_label="beta", y_label="steps")
+    rises = at_least(torch.tensor(counts[1:]), torch.tensor(counts[:-1]), what="a larger coefficient turns sooner by")
+    longest = at_least(counts[-1], counts[0] + 1, what="the largest coefficient turns no later than the smallest, by")
+    return (rises & longest & equal(counts, expected, what="steps until the parameter turns differ from the formula")).with_figure(picture)
+
+
+@claim(
+    "gfg-31.8", "The smaller the momentum coefficient, the more an update turns when the gradient turns.",
+    needs=["momentum"],
+    setting={"betas": BETAS},
+    expect=HOLDS,
+    kind="tendency",
+    sabotage={
+        "no memory": {"momentum": without_memory},
+        "the range of beta turned round": {"momentum": turned_round},
+        "the gradient scaled instead of the velocity": {"momentum": scales_the_gradient},
+    },
+)
+def a_smaller_beta_turns_more_with_the_gradient(lib, trial, betas):
+    """Reading: after 400 gradients along one axis and one along the other, the step has turned by atan((1 - beta)/beta), which falls from
+    90 degrees at beta = 0 to below 2 at 0.97.
+    Why: the velocity is then (beta·(1 - beta⁴⁰⁰)/(1 - beta), 1)."""
+    gradients = torch.zeros(401, 2, dtype=torch.float64, device=trial.device)
+    gradients[:400, 0], gradients[400, 1] = 1, 1
+    last = torch.stack([displacements(lib, gradients, 0.1, beta)[-1] for beta in betas])
+    angles = torch.atan2(last[:, 1].abs(), last[:, 0].abs())
+    expected = torch.tensor([math.atan2(1 - beta, beta * (1 - beta**400)) for beta in betas], dtype=torch.float64, device=trial.device)
+    picture = curve("Turn of the update after the gradient's turn by 90 degrees", betas, {"degrees": angles.rad2deg()}, x_label="beta", y_label="degrees")
+    falls = at_most(angles[1:], angles[:-1], what="a larger coefficient turns more, by radians")
+    # the way is at most 400·lr/(1 - 0.97); w' - w rounds by u of it, 1e-13 of the step's length lr
+    allowance = 400 / 0.03 * 2.0**-52
+    return (falls & within(angles, expected, allowance, what="a turn differs from the formula by radians", why="rounding of the way gone")).with_figure(picture)
