@@ -108,7 +108,7 @@ def a_random_orthogonal_matrix_prefers_no_direction(lib: Any, trial: Any) -> Evi
 
 @claim(
     "gfg-32.17",
-    "A square matrix with orthonormal columns is orthogonal: its transpose inverts it and its rows are orthonormal too.",
+    "A square matrix with orthonormal columns is orthogonal: its transpose inverts it, its rows are orthonormal.",
     needs=["orthogonal"],
     given={"n": sizes(1, 10), "seed": seeds()},
     setting={"extra_rows": 0},
@@ -208,8 +208,8 @@ def columns_of_length_one_are_orthonormal(
 def orthonormal_means_length_one_and_perpendicular(
     lib: Any, trial: Any, n: int, seed: int, divide_by_length: bool
 ) -> Evidence:
-    """Reading: lengths one and dot products zero together are QᵀQ = I, and two such columns span all lengths: |Qx| = |x|.
-    Why: entry (i, j) of QᵀQ is the dot product of columns i and j; Gram and Schmidt make such columns from any others."""
+    """Reading: lengths one and dot products zero together are QᵀQ = I, and any two columns can be made so.
+    Why: entry (i, j) of QᵀQ is the dot product of columns i and j; Gram and Schmidt's steps make others into such."""
     q = lib.orthogonal((n, n), generator=_generator(seed, trial.device))
     gram = q.mT @ q
     lengths, dots = gram.diagonal().sqrt(), gram - gram.diagonal().diag()

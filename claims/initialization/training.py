@@ -1,0 +1,360 @@
+"""What different starts lead to after training: paired runs on the same data, everything else varied by the seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from assay.claim import HOLDS, REFUTED, claim
+from assay.evidence import Evidence, at_most
+from assay.sabotage import instead, scaled
+from claims.initialization.networks import Start, drawn, squared_loss, start, two_class_loss, zero
+from claims.lab import tasks
+from claims.lab.training import Parameters, accuracy, fit, mlp
+
+XOR = ["dense", "sgd", "normal", "zeros", "constant", "tanh", "relu", "sigmoid", "binary_cross_entropy_with_logits"]
+
+
+def descent(lib: Any, lr: float) -> Any:
+    return lambda params, slopes, state: lib.sgd(params, slopes, state, lr=lr)
+
+
+def adam(lib: Any, lr: float) -> Any:
+    return lambda params, slopes, state: lib.adam(params, slopes, state, lr=lr)
+
+
+@claim(
+    "ib-17.1",
+    "A net whose biases all start at zero can still learn.",
+    needs=["dense", "tanh", "adam", "normal", "mean_squared_error"],
+    setting={"biases_learn": True},
+    kind="existence",
+    expect=HOLDS,
+    sabotage={
+        "biases that stay at zero": {"biases_learn": instead(False)},
+        "all weights zero as well": {"normal": scaled(0.0)},
+    },
+)
+def zero_biases_do_not_keep_a_net_from_learning(lib: Any, trial: Any, biases_learn: bool) -> Evidence:
+    """Reading: from random weights and zero biases, a 1-12-1 tanh net fits a cosine on [-2, 2] to one per cent of its
+    variance, in most draws of the weights.
+    Why: only equal weights must be avoided; the biases get gradients of their own. Kept at zero, they leave an odd
+    function, which cannot fit an even one."""
+    x = torch.linspace(-2, 2, 21, dtype=torch.float64, device=trial.device)[:, None]
+    y = x[:, 0].cos()
+
+    def learnt(n: int, g: torch.Generator) -> torch.Tensor:
+        params = start((1, 12, 1), drawn(lib.normal, g, sd=1.0), n, zero(trial.device))
+        squared = squared_loss(lib, lib.tanh, x, y)
+
+        def loss(params: Parameters, step: int) -> torch.Tensor:
+            return squared([p if biases_learn or k % 2 == 0 else 0 * p for k, p in enumerate(params)], step)
+
+        return loss(fit(loss, params, adam(lib, 0.05), 300), 0) < 0.01 * y.var()
+
+    return trial.often(learnt, floor=0.5, detects=0.25, what="share of starts that learn")
+
+
+def constant_start(lib: Any, values: torch.Tensor, hidden: int) -> list[torch.Tensor]:
+    """A 2-hidden-1 net for each value, all of whose weights have that value; biases zero."""
+    of_each = [start((2, hidden, 1), one_value(lib, float(c), values.device), 1, zero(values.device)) for c in values]
+    return [torch.cat(parts) for parts in zip(*of_each, strict=True)]
+
+
+def one_value(lib: Any, c: float, device: torch.device) -> Start:
+    return lambda r, fan_out, fan_in: lib.constant((fan_out, fan_in), c).to(device).expand(r, -1, -1)
+
+
+@claim(
+    "ib-17.5",
+    "From constant weights a net never gets more than three of the four points of exclusive or right.",
+    needs=XOR,
+    cases=[{"activation": "tanh"}, {"activation": "sigmoid"}, {"activation": "relu"}],
+    setting={"noise": 0.0},
+    covers="a task that needs two units in a layer",
+    expect=HOLDS,
+    sabotage={
+        "random weights": {"constant": lambda sound: lambda shape, value: unequal(sound(shape, value), 1.0)},
+        "dropout between the layers": {"noise": instead(0.5)},
+    },
+)
+def constant_weights_leave_one_effective_unit_in_a_layer(
+    lib: Any, trial: Any, activation: str, noise: float
+) -> Evidence:
+    """Reading: for every constant c from -2 to 2 the trained 2-8-1 net names at most three of four points rightly.
+    Why: eight equal units are one unit, a monotone function of one sum; it cuts the plane once, and no line separates
+    exclusive or."""
+    values = torch.linspace(-2, 2, 24, dtype=torch.float64, device=trial.device)
+    x, y = (part.to(trial.device) for part in tasks.xor())
+    f, g = getattr(lib, activation), trial.generator("dropout")
+
+    def net(params: Parameters, kept: float) -> torch.Tensor:
+        w1, b1, w2, b2 = params
+        h = f(lib.dense(x, w1, b1))
+        mask = torch.rand(h.shape, generator=g, dtype=torch.float64, device=trial.device) < kept
+        return lib.dense(h * mask / kept, w2, b2)
+
+    def loss(params: Parameters, step: int) -> torch.Tensor:
+        return lib.binary_cross_entropy_with_logits(net(params, 1 - noise)[..., 0], y).mean(-1)
+
+    params = fit(loss, constant_start(lib, values, 8), descent(lib, 1.0), 150)
+    return at_most(accuracy(net(params, 1.0), y), 0.75, what="accuracy on exclusive or exceeds three in four by")
+
+
+def unequal(w: torch.Tensor, sd: float) -> torch.Tensor:
+    """Fixed unequal numbers of spread `sd` in place of equal ones."""
+    k = torch.arange(1, w.numel() + 1, dtype=w.dtype, device=w.device).reshape(w.shape)
+    return sd * torch.special.ndtri((k * GOLDEN).frac())
+
+
+GOLDEN = (5**0.5 - 1) / 2  # its multiples fill the unit interval evenly
+
+
+@claim(
+    "ib-17.5",
+    "Constant weights lead to a worse result than random ones.",
+    needs=XOR,
+    setting={"sd": 1.0},
+    covers="a task that needs two units in a layer",
+    expect=HOLDS,
+    sabotage={
+        "random weights a thousand times too small": {"sd": instead(0.001)},
+        "all weights zero": {"normal": scaled(0.0)},
+    },
+)
+def constant_weights_learn_exclusive_or_worse_than_random_ones(lib: Any, trial: Any, sd: float) -> Evidence:
+    """Reading: paired runs of a 2-8-1 tanh net on exclusive or, 150 steps; the constant is drawn from [-1, 1].
+    Why: one effective unit leaves a cross-entropy of at least (3/4)·log 3 - (1/2)·log 2 = 0.477, eight units none."""
+    x, y = (part.to(trial.device) for part in tasks.xor())
+    loss = two_class_loss(lib, lib.tanh, x, y)
+
+    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        values = torch.rand(n, generator=g, dtype=torch.float64, device=trial.device) * 2 - 1
+        starts = (
+            start((2, 8, 1), drawn(lib.normal, g, sd=sd), n, zero(trial.device)), constant_start(lib, values, 8)
+        )  # fmt: skip
+        random, constant = (loss(fit(loss, params, descent(lib, 1.0), 150), 0) for params in starts)
+        return random, constant
+
+    return trial.prefers(pair, margin=0.1, what="cross-entropy after training, random against constant")
+
+
+@claim(
+    "ib-17.5",
+    "Constant weights are likely to give a poor result on a task that one unit can solve.",
+    needs=XOR,
+    setting={"of": "separable"},
+    covers="a task that one unit can solve",
+    expect=REFUTED(
+        instead="Constant weights leave one effective unit in each layer; a task that one unit can solve is learnt all "
+        "the same.",
+        by="constant_weights_leave_one_effective_unit_in_a_layer",
+    ),
+    sabotage={"a task that needs two units": {"of": instead("xor")}},
+)
+def constant_weights_are_poor_on_a_separable_task(lib: Any, trial: Any, of: str) -> Evidence:
+    """Reading: in most draws of the constant from [-1, 1] fewer than nine answers in ten are right after 150 steps.
+    Why not: one unit separates two classes that a line separates."""
+
+    def poor(n: int, g: torch.Generator) -> torch.Tensor:
+        x, y = tasks.halfspace((n, 32), 2, g) if of == "separable" else (t.to(g.device) for t in tasks.xor())
+        values = torch.rand(n, generator=g, dtype=torch.float64, device=g.device) * 2 - 1
+        loss = two_class_loss(lib, lib.tanh, x, y)
+        params = fit(loss, constant_start(lib, values, 8), descent(lib, 1.0), 150)
+        return accuracy(mlp(lib, params, x, lib.tanh), y) < 0.9
+
+    return trial.often(poor, floor=0.5, detects=0.25, what="share of constants with a poor result")
+
+
+@claim(
+    "gfg-32.5",
+    "Zero weights can stop learning altogether where random ones learn.",
+    needs=XOR,
+    setting={"hidden": (8,), "of": "xor"},
+    kind="existence",
+    expect=HOLDS,
+    sabotage={
+        "no hidden layer, a separable task": {"hidden": instead(()), "of": instead("separable")},
+        "random in place of zero weights": {
+            "zeros": lambda sound: lambda shape: unequal(sound(shape), 1.0),
+        },
+    },
+)
+def zero_weights_can_stop_what_random_weights_learn(lib: Any, trial: Any, hidden: tuple[int, ...], of: str) -> Evidence:
+    """Reading: paired runs of a 2-8-1 tanh net on exclusive or, 150 steps of descent: random weights end with a
+    cross-entropy lower by 0.3 or more.
+    Why: from zero the answer stays 1/2 with cross-entropy log 2 = 0.69; random weights reach about 0.02."""
+
+    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        x, y = tasks.halfspace((n, 32), 2, g) if of == "separable" else (t.to(g.device) for t in tasks.xor())
+        loss = two_class_loss(lib, lib.tanh, x, y)
+        widths = (2, *hidden, 1)
+        at_zero: Start = lambda r, fan_out, fan_in: lib.zeros((fan_out, fan_in)).to(g.device).expand(r, -1, -1)  # noqa: E731
+        starts = (start(widths, weights, n, zero(g.device)) for weights in (drawn(lib.normal, g, sd=1.0), at_zero))
+        random, stuck = (loss(fit(loss, params, descent(lib, 1.0), 150), 0) for params in starts)
+        return random, stuck
+
+    return trial.prefers(pair, margin=0.3, what="cross-entropy after training, random against zero")
+
+
+@claim(
+    "gfg-32.1",
+    "The scale of the initial weights decides whether a deep net learns in the given number of steps.",
+    needs=["dense", "relu", "sgd", "normal", "he_normal", "binary_cross_entropy_with_logits"],
+    setting={"depth": 5},
+    expect=HOLDS,
+    sabotage={
+        "no hidden layer: a convex problem": {"depth": instead(0)},
+        "He's weights a tenth as large": {"he_normal": scaled(0.1)},
+    },
+)
+def the_initial_scale_decides_what_a_deep_net_learns(lib: Any, trial: Any, depth: int) -> Evidence:
+    """Reading: paired runs, five ReLU layers of 12 units, 120 steps of descent on separable classes: with He's weights
+    the loss ends below a tenth of that with standard deviation 0.01.
+    Why: 0.01 shrinks the signal's size by √(12/2)·0.01, a factor of 40, in each layer, and the gradient's likewise; the net
+    stays on its plateau. A convex problem forgets its start."""
+
+    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        x, y = tasks.halfspace((n, 32), 2, g)
+        loss = two_class_loss(lib, lib.relu, x, y)
+        widths = (2, *[12] * depth, 1)
+        rules = (drawn(lib.he_normal, g), drawn(lib.normal, g, sd=0.01))
+        he, small = (
+            loss(fit(loss, start(widths, rule, n, zero(g.device)), descent(lib, 0.3), 120), 0).log10() for rule in rules
+        )
+        return he, small
+
+    return trial.prefers(pair, margin=1.0, what="decades of the loss after training, He against 0.01")
+
+
+@claim(
+    "gfg-32.7",
+    "Plain random weights serve a shallow net well over a wide range of scales.",
+    needs=["dense", "relu", "sgd", "normal", "binary_cross_entropy_with_logits"],
+    cases=[{"sd": 0.05}, {"sd": 0.1}, {"sd": 0.3}],
+    setting={"depth": 1},
+    expect=HOLDS,
+    sabotage={
+        "six hidden layers": {"depth": instead(6)},
+        "all weights zero": {"normal": scaled(0.0)},
+    },
+)
+def plain_random_weights_serve_a_shallow_net(lib: Any, trial: Any, sd: float, depth: int) -> Evidence:
+    """Reading: with one hidden layer of 16 ReLU units, in most runs at least 85 % of 32 points with the classes of
+    exclusive or are named rightly after 150 steps, for each standard deviation from 0.05 to 0.3.
+    Why: one layer shrinks the signal once, and descent recovers; over many layers the factors multiply."""
+
+    def served(n: int, g: torch.Generator) -> torch.Tensor:
+        x, y = tasks.xor_clouds((n, 32), g)
+        loss = two_class_loss(lib, lib.relu, x, y)
+        params = start((2, *[16] * depth, 1), drawn(lib.normal, g, sd=sd), n, zero(g.device))
+        params = fit(loss, params, descent(lib, 1.0), 150)
+        return accuracy(mlp(lib, params, x, lib.relu), y) >= 0.85
+
+    return trial.often(served, floor=0.5, detects=0.25, what="share of runs that learn")
+
+
+FEATURES, UNITS, CASES, UNSEEN = 6, 24, 12, 50
+REGRESSION = ["dense", "relu", "adam", "normal", "mean_squared_error"]
+
+
+def fixed_table(r: int, fan_out: int, fan_in: int, scale: float, device: torch.device) -> torch.Tensor:
+    """The same unequal weights for every replica, spread like normal ones: nothing about them is random."""
+    table = unequal(torch.empty(fan_out, fan_in, dtype=torch.float64, device=device), scale / fan_in**0.5)
+    return table.expand(r, -1, -1)
+
+
+def errors(lib: Any, params: list[torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean squared errors (R,) on the cases that the net was fitted to, and on unseen ones."""
+    parts = (slice(CASES), slice(CASES, None))
+    seen, unseen = (squared_loss(lib, lib.relu, x[:, part], y[:, part]) for part in parts)
+    params = list(fit(seen, params, adam(lib, 0.03), 150))
+    return seen(params, 0), unseen(params, 0)
+
+
+def gap(lib: Any, params: list[torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The generalisation gap (R,): the error on unseen cases minus that on those fitted."""
+    seen, unseen = errors(lib, params, x, y)
+    return unseen - seen
+
+
+def one_rectified_direction(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs x (n, cases, features) and y = relu(u · x) for a random direction u of each replica."""
+    x = torch.randn(n, CASES + UNSEEN, FEATURES, generator=g, dtype=torch.float64, device=g.device)
+    u = torch.nn.functional.normalize(
+        torch.randn(n, FEATURES, 1, generator=g, dtype=torch.float64, device=g.device), dim=1
+    )
+    return x, (x @ u)[..., 0].clamp_min(0)
+
+
+def random_start(lib: Any, scale: float, n: int, g: torch.Generator) -> list[torch.Tensor]:
+    def weights(r: int, fan_out: int, fan_in: int) -> torch.Tensor:
+        return drawn(lib.normal, g, sd=scale / fan_in**0.5)(r, fan_out, fan_in)
+
+    return start((FEATURES, UNITS, 1), weights, n, zero(g.device))
+
+
+@claim(
+    "gfg-32.9",
+    "It is the randomness of the initial weights that makes a net overfit.",
+    needs=REGRESSION,
+    setting={"scale": 0.1},
+    reading="randomness as such",
+    expect=REFUTED(
+        instead="Randomness does no harm: random weights overfit no more than a fixed table of the same spread; a large "
+        "spread does harm.",
+        by="a_large_random_scale_makes_a_net_overfit",
+    ),
+    sabotage={"a random start forty times as large": {"scale": instead(4.0)}},
+)
+def randomness_of_the_start_makes_a_net_overfit(lib: Any, trial: Any, scale: float) -> Evidence:
+    """Reading: paired runs on 12 cases: the generalisation gap is larger from random weights than from a fixed table of
+    unequal weights of spread 0.1.
+    Why not: the data have no preferred direction, so a fixed table is as good or bad as any draw of the same spread."""
+
+    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        x, y = one_rectified_direction(n, g)
+        fixed = start(
+            (FEATURES, UNITS, 1), lambda r, o, i: fixed_table(r, o, i, 0.1, g.device), n, zero(g.device)
+        )  # fmt: skip
+        return gap(lib, fixed, x, y), gap(lib, random_start(lib, scale, n, g), x, y)
+
+    return trial.prefers(pair, what="generalisation gap, fixed table against random weights")
+
+
+@claim(
+    "gfg-32.9",
+    "Random weights of a large scale make a net overfit.",
+    needs=REGRESSION,
+    setting={"large": 4.0},
+    reading="a large random scale",
+    expect=HOLDS,
+    sabotage={
+        "the same small scale on both sides": {"large": instead(0.1)},
+        "draws ignore the scale": {
+            "normal": lambda sound: lambda shape, *, sd, generator: sound(shape, sd=0.1, generator=generator)
+        },
+    },
+)
+def a_large_random_scale_makes_a_net_overfit(lib: Any, trial: Any, large: float) -> Evidence:
+    """Reading: paired runs on 12 cases, most fitted to an error below a hundredth of the target's variance: the
+    generalisation gap at scale 4 exceeds that at scale 0.1 by the variance of the target.
+    Why: large weights hardly turn while the few cases are fitted, so on unseen cases the net still answers at random,
+    with sixteen times the signal's size."""
+    variance = 0.5 - 1 / (2 * torch.pi)  # of relu(z) for standard normal z
+    fitted: list[torch.Tensor] = []
+
+    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        x, y = one_rectified_direction(n, g)
+        gaps = []
+        for scale in (0.1, large):
+            seen, unseen = errors(lib, random_start(lib, scale, n, g), x, y)
+            fitted.append(seen)
+            gaps.append(unseen - seen)
+        return gaps[0], gaps[1]
+
+    larger = trial.prefers(pair, margin=variance, what="generalisation gap, small against large scale")
+    return larger & at_most(
+        torch.cat(fitted).median(), 0.01 * variance, what="median error on the fitted cases is too large by"
+    )
