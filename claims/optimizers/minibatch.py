@@ -95,9 +95,9 @@ def the_variants_differ_in_the_samples_of_a_gradient(lib, trial, seed, n):
 
 @claim(
     "gfg-25.8", "Mini-batch descent uses a small batch of samples for each gradient and update.",
-    needs=["mean_gradient", "epoch_batches"], setting={"size": 5, "weights": lambda n: torch.ones(n, dtype=torch.float64)}, expect=HOLDS,
+    needs=["mean_gradient", "epoch_batches"], setting={"size": 5, "weights": torch.ones_like}, expect=HOLDS,
     sabotage={
-        "draws early rows more often": {"weights": instead(lambda n: torch.arange(n, 0, -1, dtype=torch.float64))},
+        "draws samples that agree with the mean three times as often": {"weights": instead(lambda p: 0.5 + (p > p.median()).to(p.dtype))},
         "adds up instead of averaging": {"mean_gradient": lambda sound: lambda g: sound(g) * g.shape[-2]},
         "drops the last, shorter batch": {"epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)[: n // size]},
     },
@@ -109,10 +109,11 @@ def a_mini_batch_gradient_is_unbiased(lib, trial, size, weights):
     data = gaussian(1, 32, 3, trial.generator("data"), noise=1.0)
     per_sample = data.sample_gradients(torch.ones(1, 3, dtype=torch.float64, device=trial.device))
     full = per_sample.mean(-2)
-    spread = float((per_sample * full).sum(-1).std()) / size**0.5
+    along = (per_sample * full).sum(-1)[0]
+    spread = float(along.std()) / size**0.5
 
     def draw(n, g):
-        index = torch.multinomial(weights(32).to(trial.device), n * size, replacement=True, generator=g).reshape(n, size)
+        index = torch.multinomial(weights(along), n * size, replacement=True, generator=g).reshape(n, size)
         return (lib.mean_gradient(per_sample[0, index]) * full).sum(-1)
 
     unbiased = trial.mean(draw, float(full.square().sum()), detects=spread / 20, spread=spread, what="mean projection of a batch gradient differs from |g|²")
