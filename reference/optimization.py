@@ -163,7 +163,7 @@ def clip_by_norm(grads: Tensors, limit: float, *, batch_dims: int = 0) -> list[t
     parts = [g.square().sum(tuple(range(batch_dims, g.dim()))) if g.dim() > batch_dims else g.square() for g in grads]
     norm = torch.stack(parts).sum(0).sqrt()  # (*replicas)
     factor = torch.where(norm > limit, limit / norm, torch.ones_like(norm))  # (*replicas), 1 where the norm is 0
-    return [g * factor.reshape(*factor.shape, *[1] * (g.dim() - batch_dims)) for g in grads]  # (1)
+    return [g * factor.reshape(factor.shape + (1,) * (g.dim() - batch_dims)) for g in grads]  # (1)
 
 
 def mean_gradient(per_sample: torch.Tensor) -> torch.Tensor:
