@@ -8,16 +8,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from assay.gradients import entries as table_of
+from assay.gradients import table as table_of
 from assay.gradients import numeric
 from assay.gradients.analytic import Analytic
-from assay.gradients.entries import NEEDED, Entries, Table, jacobian
+from assay.gradients.entries import Entries, jacobian
 from assay.gradients.flat import where
 from assay.gradients.located import located
 from assay.gradients.report import Entry, InputEntries
 from assay.gradients.sampling import Sampler
 from assay.gradients.screen import FIRST, Probe, Projection, Screen, signs
 from assay.gradients.screen import resolution as sharpness
+from assay.gradients.table import NEEDED, Table
 
 # Entries of one Jacobian that a table may hold: 32 MB an array. Beyond it the gradient is located by group testing.
 TABLE = 4_000_000
@@ -144,7 +145,7 @@ class Comparison:
         if self.jacobians is None:
             self.jacobians = jacobian(self.analytic)
         i = self.sampler.target.wrt.index(position)
-        entries = Entries(self.sampler, self.analytic, project=self.project, tolerance=self.tolerance, start=self._start(position), reached=self.screen.reached.get(position, FIRST), noisy=self.rounding(position))
+        entries = Entries(self.sampler, self.analytic, projections=self.project, tolerance=self.tolerance, start=self._start(position), reached=self.screen.reached.get(position, FIRST), noisy=self.rounding(position))
         self.tables[position] = entries.table(position, self.jacobians[i], columns)
         return self.tables[position]
 
@@ -216,7 +217,7 @@ def entry(comparison: Comparison, table: Table, i: int, j: int) -> Entry:
         analytic=float(table.analytic[i, j]),
         measured=float(table.measured[i, j]),
         bar=float(table.bar[i, j]),
-        slopes=table.left.get((i, j)),
+        slopes=table.slopes.get((i, j)),
     )
 
 
@@ -236,9 +237,10 @@ def heat(table: Table) -> tuple[tuple[float, ...], ...]:
     """Errors in bars, at most 48 x 48: the largest of each block, for the picture in the report."""
     with np.errstate(all="ignore"):
         excess = np.abs(table.analytic - table.measured) / np.maximum(table.bar, np.finfo(np.float64).tiny)
-    excess = np.where(table.status == table_of.WRONG, np.nan_to_num(excess, nan=1e9, posinf=1e9), np.minimum(np.nan_to_num(excess), 4.9))
+        bad = table.status == table_of.WRONG
+        excess = np.where(bad, np.nan_to_num(excess, nan=1e9, posinf=1e9), np.minimum(np.nan_to_num(excess), numeric.MARGIN))
     if excess.size == 0:
         return ()
-    rows = np.array_split(np.arange(excess.shape[0]), min(HEAT, excess.shape[0]))
-    columns = np.array_split(np.arange(excess.shape[1]), min(HEAT, excess.shape[1]))
-    return tuple(tuple(float(excess[np.ix_(r, c)].max()) for c in columns) for r in rows)
+    rows, columns = (np.unique(np.linspace(0, n, min(HEAT, n), endpoint=False, dtype=np.int64)) for n in excess.shape)
+    blocks = np.maximum.reduceat(np.maximum.reduceat(excess, rows, axis=0), columns, axis=1)
+    return tuple(tuple(float(value) for value in row) for row in blocks)

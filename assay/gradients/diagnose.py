@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from assay.gradients import entries as table_of
 from assay.gradients import numeric
+from assay.gradients import table as table_of
 from assay.gradients.compare import Comparison
-from assay.gradients.entries import Table
+from assay.gradients.table import Table
 
 
 def guess(comparison: Comparison) -> str:

@@ -49,7 +49,7 @@ class Probe:
 
     @property
     def excess(self) -> float:
-        """The difference in units of what is allowed (five bars); NaN where nothing could be measured."""
+        """The difference in units of what is allowed (the margin of bars); NaN where nothing could be measured."""
         return abs(self.analytic - self.measured) / max(numeric.MARGIN * self.bar, np.finfo(np.float64).tiny)
 
     @property
