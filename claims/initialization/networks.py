@@ -62,3 +62,28 @@ def squared_loss(lib: Any, activation: Activation, x: torch.Tensor, y: torch.Ten
         return lib.mean_squared_error(mlp(lib, params, x, activation)[..., 0], y).mean(-1)
 
     return loss
+
+
+NETS = ["dense", "sgd", "zeros", "tanh", "relu", "sigmoid", "binary_cross_entropy_with_logits"]
+
+
+def centred(sound: Activation) -> Activation:
+    """A sigmoid that is zero at zero."""
+    return lambda z: sound(z) - 0.5
+
+
+def raised(sound: Activation) -> Activation:
+    """An activation that is one half at zero."""
+    return lambda z: sound(z) + 0.5
+
+
+def random_in_place_of_zeros(sound: Any) -> Any:
+    def draw(shape: tuple[int, ...]) -> torch.Tensor:
+        return at_random(torch.device("cpu"))(1, *shape)[0]
+
+    return draw
+
+
+def highest(score: torch.Tensor, count: int) -> torch.Tensor:
+    """Class one for the `count` highest scores: never balanced by chance, for balance is a case of its own."""
+    return (score >= score.sort(descending=True).values[count - 1]).to(torch.float64)

@@ -116,7 +116,9 @@ def a_random_scale_can_make_gradients_vanish_or_explode(lib: Any, trial: Any, sd
     return trial.mean(
         lambda n, g: change(n, g) / DEPTH, law, detects=0.15, tolerance=5 / (WIDTH * math.log(10)), spread=0.03,
         what="decades a layer",
-    ) & trial.exceeds(lambda n, g: change(n, g).abs(), floor=3, detects=3, spread=1, what="decades over all layers")  # fmt: skip
+    ) & trial.exceeds(
+        lambda n, g: change(n, g).abs(), floor=3, detects=3, spread=1, what="decades over all layers"
+    )  # fmt: skip
 
 
 @claim(
@@ -145,8 +147,8 @@ def xavier_weights_suit_tanh(lib: Any, trial: Any, activation: str) -> Evidence:
     setting={"activation": "sigmoid"},
     covers="sigmoid",
     expect=REFUTED(
-        instead="Xavier's weights suit activations with slope 1 at zero, such as tanh; sigmoid layers divide the gradient's "
-        "second moment by 16 or more each.",
+        instead="Xavier's weights suit activations with slope 1 at zero, such as tanh; a sigmoid layer divides the "
+        "gradient's second moment by 16 or more.",
         by="xavier_weights_suit_tanh",
     ),
     sabotage={
@@ -284,7 +286,7 @@ def he_against_xavier(lib: Any, trial: Any, factor: Callable[[float], float]) ->
 )
 def he_weights_suit_relu_units_with_a_small_slope(lib: Any, trial: Any, slope: float) -> Evidence:
     """Reading: a layer's gain is within 2^(1/20) of 1, so that twenty layers stay within a factor of two.
-    Why: the gain is fan_in · var(W) · (1 + slope²)/2 = 1 + slope², and 1.18² leaves 1.035^20 = 2 for a slope of 0.18."""
+    Why: the gain is fan_in · var(W) · (1 + slope²)/2 = 1 + slope², and (1 + 0.18²)^20 is just below 2."""
     return gain_over_twenty_layers(lib, trial, slope)
 
 
@@ -295,8 +297,8 @@ def he_weights_suit_relu_units_with_a_small_slope(lib: Any, trial: Any, slope: f
     setting={"slope": 0.5},
     covers="leaky ReLU with a larger slope",
     expect=REFUTED(
-        instead="For a leaky ReLU with slope a the variance must be 2/((1 + a²)·fan_in); with 2/fan_in the signal grows "
-        "by 1 + a² a layer.",
+        instead="For a leaky ReLU with slope a the variance must be 2/((1 + a²)·fan_in); with 2/fan_in the "
+        "signal's second moment grows by 1 + a² a layer.",
         by="he_weights_adapted_to_the_slope_suit_leaky_units",
     ),
     sabotage={

@@ -187,7 +187,7 @@ def the_mean_fan_counts_the_inputs(lib: Any, assuming: Any) -> Evidence:
     },
 )
 def the_mean_fan_counts_the_inputs_only_of_square_layers(lib: Any, mean_fan: Any) -> Evidence:
-    """Reading: (fan_in + fan_out)/2 = fan_in if and only if fan_in = fan_out, and a dense layer of ones counts its fan_in.
+    """Reading: (fan_in + fan_out)/2 = fan_in if and only if fan_in = fan_out; a dense layer of ones counts its fan_in.
     Why: subtract fan_in/2 on both sides."""
     counted = all_of([inputs_counted(lib, fan_in, fan_out) for fan_in, fan_out in ((7, 3), (3, 7), (5, 5))])
     return counted & proved(

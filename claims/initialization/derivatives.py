@@ -1,0 +1,219 @@
+"""The derivatives of a net that starts from zero weights, and the weights that they lead to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from assay.claim import HOLDS, REFUTED, claim
+from assay.evidence import Evidence, all_of, at_most
+from assay.sabotage import instead
+from claims.initialization.networks import (
+    NETS,
+    all_zero,
+    centred,
+    highest,
+    raised,
+    random_in_place_of_zeros,
+    start,
+    two_class_loss,
+    zero,
+)
+from claims.lab.training import Parameters, fit, gradients
+
+
+def weight_gradients(
+    lib: Any, trial: Any, activation: str, at_step: int, hidden: tuple[int, ...] = (4,)
+) -> list[torch.Tensor]:
+    """The gradients by the weights, layer by layer, after `at_step` steps from zero."""
+    loss, params = trained(lib, trial, activation, at_step, hidden)
+    return list(gradients(loss, params)[1])[::2]
+
+
+def trained(
+    lib: Any, trial: Any, activation: str, steps: int, hidden: tuple[int, ...] = (4,)
+) -> tuple[Any, Parameters]:
+    """The loss of a net on a small random task of three inputs, and its parameters after some steps from zero."""
+    g = trial.generator("task")
+    x = torch.randn(16, 3, generator=g, dtype=torch.float64, device=trial.device)
+    y = highest(x[:, 0] - 0.3 * x[:, 1], 6)
+    loss = two_class_loss(lib, getattr(lib, activation), x, y)
+    params = start((3, *hidden, 1), all_zero(lib, trial.device), 1, zero(trial.device))
+    return loss, fit(loss, params, lambda p, d, s: lib.sgd(p, d, s, lr=0.5), steps)
+
+
+def spread(parts: list[torch.Tensor]) -> float:
+    """The largest entry of all tensors minus the smallest."""
+    entries = torch.cat([part.flatten() for part in parts])
+    return float(entries.max() - entries.min())
+
+
+def change_of_gradients(lib: Any, trial: Any, activation: str) -> Evidence:
+    first, last = (weight_gradients(lib, trial, activation, step) for step in (0, 50))
+    change = max(float((a - b).abs().max()) for a, b in zip(first, last, strict=True))
+    return at_most(change, 0.0, what="a weight's derivative changes over 50 steps by")
+
+
+@claim(
+    "ib-17.3",
+    "In a sigmoid net that starts from zero the derivative for every weight stays constant over time.",
+    needs=NETS,
+    setting={"activation": "sigmoid"},
+    reading="constant over time",
+    covers="sigmoid hidden units",
+    expect=REFUTED(
+        instead="From zero weights derivatives stay constant, namely zero, behind tanh or ReLU units; in a sigmoid net "
+        "they change at every step, equally for all units of a layer.",
+        by="zero_weights_keep_the_derivatives_of_tanh_and_relu_nets_at_zero",
+    ),
+    sabotage={"sigmoids centred at zero": {"sigmoid": centred}, "tanh units": {"activation": instead("tanh")}},
+)
+def zero_weights_keep_the_derivatives_of_a_sigmoid_net_constant(lib: Any, trial: Any, activation: str) -> Evidence:
+    """Reading: each ∂L/∂w is the same at step 0 and at step 50.
+    Why not: the units answer 1/2, the output weights learn, the error shrinks, and with it the derivatives."""
+    return change_of_gradients(lib, trial, activation)
+
+
+@claim(
+    "ib-17.3",
+    "In a tanh or ReLU net that starts from zero the derivative for every weight stays constant: it stays zero.",
+    needs=NETS,
+    cases=[{"activation": "tanh"}, {"activation": "relu"}],
+    reading="constant over time",
+    covers="tanh and ReLU hidden units",
+    expect=HOLDS,
+    sabotage={
+        "tanh raised by one half": {"tanh": raised},
+        "random weights": {"zeros": random_in_place_of_zeros},
+        "sigmoid units": {"activation": instead("sigmoid")},
+    },
+)
+def zero_weights_keep_the_derivatives_of_tanh_and_relu_nets_at_zero(lib: Any, trial: Any, activation: str) -> Evidence:
+    """Reading: each ∂L/∂w is 0 at step 0 and at step 50.
+    Why: every product in it contains a hidden signal or a later weight, and both are 0 while only the output bias
+    moves."""
+    gradient = weight_gradients(lib, trial, activation, 50)
+    largest = max(float(part.abs().max()) for part in gradient)
+    return change_of_gradients(lib, trial, activation) & at_most(largest, 0.0, what="size of a weight's derivative")
+
+
+@claim(
+    "gfg-32.2",
+    "Zero weights make all weight derivatives of a sigmoid net identical.",
+    needs=NETS,
+    setting={"activation": "sigmoid", "hidden": (4,)},
+    reading="all entries of all layers",
+    covers="sigmoid hidden units",
+    expect=REFUTED(
+        instead="Zero weights make the derivatives of different units of a layer identical; those of different "
+        "inputs or layers differ, unless all are zero as in tanh and ReLU nets.",
+        by="equal_weights_give_equal_derivatives_to_all_units_of_a_layer",
+    ),
+    sabotage={"sigmoids centred at zero": {"sigmoid": centred}, "tanh units": {"activation": instead("tanh")}},
+)
+def zero_weights_make_all_derivatives_of_a_sigmoid_net_identical(
+    lib: Any, trial: Any, activation: str, hidden: tuple[int, ...]
+) -> Evidence:
+    """Reading: all entries of all weight gradients are one number, at step 0 and at step 3.
+    Why not: the output weights see signals of 1/2 and get a gradient; the hidden ones are shielded by W2 = 0."""
+    return identical_derivatives(lib, trial, activation, hidden)
+
+
+@claim(
+    "gfg-32.2",
+    "Zero weights make all weight derivatives of a net without hidden layer identical.",
+    needs=NETS,
+    setting={"activation": "sigmoid", "hidden": ()},
+    reading="all entries of all layers",
+    covers="no hidden layer",
+    expect=REFUTED(
+        instead="Without a hidden layer the derivatives follow the inputs, which differ.",
+        by="equal_weights_give_equal_derivatives_to_all_units_of_a_layer",
+    ),
+    sabotage={"a hidden layer of centred sigmoids": {"hidden": instead((4,)), "sigmoid": centred}},
+)
+def zero_weights_make_all_derivatives_of_a_single_layer_identical(
+    lib: Any, trial: Any, activation: str, hidden: tuple[int, ...]
+) -> Evidence:
+    """Reading: all entries of the weight gradient are one number, at step 0 and at step 3.
+    Why not: ∂L/∂w_j is the mean of (p - y)·x_j, another number for every input."""
+    return identical_derivatives(lib, trial, activation, hidden)
+
+
+@claim(
+    "gfg-32.2",
+    "Zero weights make all weight derivatives of a tanh or ReLU net identical: they are zero.",
+    needs=NETS,
+    cases=[
+        {"activation": activation, "hidden": hidden} for activation in ("tanh", "relu") for hidden in ((4,), (4, 3))
+    ],
+    reading="all entries of all layers",
+    covers="tanh and ReLU hidden units",
+    expect=HOLDS,
+    sabotage={
+        "tanh raised by one half": {"tanh": raised},
+        "random weights": {"zeros": random_in_place_of_zeros},
+        "no hidden layer": {"hidden": instead(())},
+    },
+)
+def zero_weights_make_all_derivatives_of_tanh_and_relu_nets_identical(
+    lib: Any, trial: Any, activation: str, hidden: tuple[int, ...]
+) -> Evidence:
+    """Reading: all entries of all weight gradients are one number, at step 0 and at step 3.
+    Why: every product in them has a factor f(0) = 0 or a weight 0."""
+    return identical_derivatives(lib, trial, activation, hidden)
+
+
+def identical_derivatives(lib: Any, trial: Any, activation: str, hidden: tuple[int, ...]) -> Evidence:
+    facts = []
+    for step in (0, 3):
+        parts = weight_gradients(lib, trial, activation, step, hidden)
+        facts.append(at_most(spread(parts), 0.0, what=f"two weight derivatives at step {step} differ by"))
+    return all_of(facts)
+
+
+@claim(
+    "gfg-32.3",
+    "After a start from zero all weights of a sigmoid net have one value in later iterations.",
+    needs=NETS,
+    setting={"activation": "sigmoid"},
+    reading="all weights of the net",
+    covers="sigmoid hidden units",
+    expect=REFUTED(
+        instead="From zero, the incoming weights of all units of a layer stay equal to each other; weights of "
+        "different inputs and of different layers move apart.",
+        by="equal_units_stay_equal_for_ever",
+    ),
+    sabotage={"sigmoids centred at zero": {"sigmoid": centred}, "tanh units": {"activation": instead("tanh")}},
+)
+def zero_weights_keep_all_weights_of_a_sigmoid_net_equal(lib: Any, trial: Any, activation: str) -> Evidence:
+    """Reading: after four steps all weights are one number.
+    Why not: the output weights move at the first step, the hidden ones at the second, each input's by its own
+    correlation."""
+    return equal_weights(lib, trial, activation)
+
+
+@claim(
+    "gfg-32.3",
+    "After a start from zero all weights of a tanh or ReLU net have one value in later iterations: zero.",
+    needs=NETS,
+    cases=[{"activation": "tanh"}, {"activation": "relu"}],
+    reading="all weights of the net",
+    covers="tanh and ReLU hidden units",
+    expect=HOLDS,
+    sabotage={
+        "tanh raised by one half": {"tanh": raised},
+        "random weights": {"zeros": random_in_place_of_zeros},
+        "sigmoid units": {"activation": instead("sigmoid")},
+    },
+)
+def zero_weights_keep_all_weights_of_tanh_and_relu_nets_equal(lib: Any, trial: Any, activation: str) -> Evidence:
+    """Reading: after four steps all weights are one number.
+    Why: their gradients are zero at every step, so none of them moves."""
+    return equal_weights(lib, trial, activation)
+
+
+def equal_weights(lib: Any, trial: Any, activation: str) -> Evidence:
+    _, params = trained(lib, trial, activation, 4)
+    return at_most(spread(list(params)[::2]), 0.0, what="two weights differ after four steps by")
