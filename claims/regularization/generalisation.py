@@ -74,7 +74,10 @@ def dropout_narrows_the_gap_between_new_and_training_data(lib: Any, trial: Trial
         by="dropout_narrows_the_gap_between_new_and_training_data",
     ),
     sabotage={
-        "few neurons and plenty of data": {"recipe": instead(Recipe(width=2, p=0.5, steps=40, lr=0.05)), "points": instead(PLENTY)},
+        "few neurons and plenty of data": {
+            "recipe": instead(Recipe(width=2, p=0.5, steps=40, lr=0.05)),
+            "points": instead(PLENTY),
+        },
     },
 )
 def dropout_leaves_no_overfitting(lib: Any, trial: Trial, recipe: Recipe, points: int) -> Evidence:
@@ -129,9 +132,7 @@ def a_rate_from_a_fifth_to_a_half_is_better_than_none(
     ),
     sabotage={"drops nothing": {"p": instead(0.0)}},
 )
-def dropout_helps_a_larger_net_more(
-    lib: Any, trial: Trial, points: int, small: int, large: int, p: float
-) -> Evidence:
+def dropout_helps_a_larger_net_more(lib: Any, trial: Trial, points: int, small: int, large: int, p: float) -> Evidence:
     """Reading: what p = 0.5 takes off the loss on new data is more for the larger net than for the smaller.
 
     Why: the larger net has more to lose by learning labels by heart, as long as half of it cannot do the same.
@@ -207,7 +208,9 @@ def many_neurons_with_regularisation_can_be_more_accurate(
 FEW_SAMPLES, MANY_SAMPLES = 60, 2000
 
 
-def _ridge_contest(lib: Any, samples: int, penalty: float) -> Callable[[int, torch.Generator], tuple[torch.Tensor, torch.Tensor]]:
+def _ridge_contest(
+    lib: Any, samples: int, penalty: float
+) -> Callable[[int, torch.Generator], tuple[torch.Tensor, torch.Tensor]]:
     """Squared distance of the fitted from the true 50 weights, which is the excess test error: with the penalty and without."""
 
     def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -239,7 +242,10 @@ def a_penalty_lowers_test_error(lib: Any, trial: Trial, samples: int, penalty: f
     Why: least squares adds 0.25·50/(60 - 51) to the error, the penalty trades that for a little bias; with 2000 samples it adds 0.006.
     """
     return trial.prefers(
-        _ridge_contest(lib, samples, penalty), margin=0.02, what="test error: the penalty is better than none by 0.02", most=128
+        _ridge_contest(lib, samples, penalty),
+        margin=0.02,
+        what="test error: the penalty is better than none by 0.02",
+        most=128,
     )
 
 

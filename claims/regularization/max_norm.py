@@ -42,7 +42,9 @@ def max_norm_bounds_the_weights_into_each_neuron(lib: Any, w: torch.Tensor, c: f
     Why: a longer row is divided by its length and multiplied by c; an entry is never larger than its row's length.
     """
     y = lib.max_norm(w, c=c)
-    ceiling = c * (1 + 12 * unit_roundoff(w.dtype))  # four squares, three sums, root, division, product, and measuring it again
+    ceiling = c * (
+        1 + 12 * unit_roundoff(w.dtype)
+    )  # four squares, three sums, root, division, product, and measuring it again
     rows = at_most(_lengths(y), ceiling, what="the weights into a neuron are longer than c by")
     entries = at_most(y.abs(), ceiling, what="a single weight is larger than c by")
     short = _lengths(w) <= c * (1 - 12 * unit_roundoff(w.dtype))
@@ -74,7 +76,9 @@ def max_norm_still_holds_after_a_gradient_step(lib: Any, trial: Trial, projected
     _, slopes = gradients(lambda p, _: lib.mean_squared_error(lib.dense(x, p[0]), y).mean((-1, -2)), [w])
     (after,), _ = lib.sgd([w], slopes, None, lr=0.5)
     after = lib.max_norm(after, c=2.0) if projected else after
-    return at_most(_lengths(after), 2.0 * (1 + 1e-12), what="after the step the weights into a neuron are longer than 2 by")
+    return at_most(
+        _lengths(after), 2.0 * (1 + 1e-12), what="after the step the weights into a neuron are longer than 2 by"
+    )
 
 
 @claim(

@@ -17,7 +17,9 @@ from assay.strategies import normals, probabilities
 Role = Callable[..., Any]
 
 
-def _regularised(lib: Any, kind: str, w: torch.Tensor, x: torch.Tensor, y: torch.Tensor, g: torch.Generator) -> torch.Tensor:
+def _regularised(
+    lib: Any, kind: str, w: torch.Tensor, x: torch.Tensor, y: torch.Tensor, g: torch.Generator
+) -> torch.Tensor:
     """The training objective of a linear unit under one kind of regularisation: loss, plus penalty if there is one."""
     shown = lib.dropout(x, 0.4, generator=g) if kind == "dropout" else x
     used = lib.max_norm(w, c=0.5) if kind == "max-norm" else w
@@ -105,7 +107,9 @@ def max_norm_adds_a_penalty_to_the_loss(lib: Any, trial: Trial, kind: str) -> Ev
     return _added(lib, trial, kind)
 
 
-def _sparse_regression(shape: tuple[int, int, int], relevant: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def _sparse_regression(
+    shape: tuple[int, int, int], relevant: int, g: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Gram matrix xᵀx/n (R, d, d) and xᵀy/n (R, d) of a linear task in which `relevant` of d features matter, by 3."""
     replicas, n, d = shape
     x = torch.randn(replicas, n, d, generator=g, dtype=torch.float64, device=g.device)
@@ -147,7 +151,9 @@ def _shrinks_only(sound: Role) -> Role:
         "no penalty": {"strength": instead(0.0)},
     },
 )
-def l1_makes_irrelevant_weights_exactly_zero(lib: Any, trial: Trial, step: Callable[..., torch.Tensor], strength: float) -> Evidence:
+def l1_makes_irrelevant_weights_exactly_zero(
+    lib: Any, trial: Trial, step: Callable[..., torch.Tensor], strength: float
+) -> Evidence:
     """Reading: of 20 weights of which 4 matter, at least 8 are exactly 0 after 200 steps, in more than half of the runs.
 
     Why: at the minimiser a weight is 0 whenever its slope is below the strength; a step w - lr·sign(w) hits 0 with probability 0.
@@ -173,7 +179,9 @@ def l1_makes_irrelevant_weights_exactly_zero(lib: Any, trial: Trial, step: Calla
     expect=HOLDS,
     sabotage={
         "ignores the penalty": {"ridge": lambda sound: lambda x, y, *, penalty: sound(x, y, penalty=1.0)},
-        "penalises the wrong way": {"ridge": lambda sound: lambda x, y, *, penalty: sound(x, y, penalty=1 / (0.1 + penalty))},
+        "penalises the wrong way": {
+            "ridge": lambda sound: lambda x, y, *, penalty: sound(x, y, penalty=1 / (0.1 + penalty))
+        },
     },
 )
 def a_stronger_l2_penalty_shortens_the_weight_vector(
@@ -185,7 +193,9 @@ def a_stronger_l2_penalty_shortens_the_weight_vector(
     """
     weak, strong = (torch.linalg.vector_norm(lib.ridge(x, y, penalty=t)) for t in (low, low + more))
     largest = x.square().sum()
-    factor = 1 - 0.5 * more / (largest + low + more)  # theory: at most 1 - more / (s² + low + more); half of it covers rounding
+    factor = 1 - 0.5 * more / (
+        largest + low + more
+    )  # theory: at most 1 - more / (s² + low + more); half of it covers rounding
     return at_most(strong, weak * factor, what="the weights under the stronger penalty are too long by")
 
 
@@ -198,7 +208,9 @@ def a_stronger_l2_penalty_shortens_the_weight_vector(
     expect=HOLDS,
     sabotage={
         "forgets the square": {"shrunk": instead(lambda s, t: s / (s + t))},
-        "takes a tenth more penalty": {"ridge": lambda sound: lambda x, y, *, penalty: sound(x, y, penalty=1.1 * penalty)},
+        "takes a tenth more penalty": {
+            "ridge": lambda sound: lambda x, y, *, penalty: sound(x, y, penalty=1.1 * penalty)
+        },
     },
 )
 def l2_shrinks_along_each_singular_direction(lib: Any, trial: Trial, shrunk: Callable[[Any, Any], Any]) -> Evidence:
@@ -207,7 +219,9 @@ def l2_shrinks_along_each_singular_direction(lib: Any, trial: Trial, shrunk: Cal
     Why: (xᵀx + t·I)⁻¹xᵀy in the basis of x's singular vectors.
     """
     proof = proved(
-        lambda s, r, t, u: both(shrunk(s, t) > 0, shrunk(s, t) < 1, shrunk(s, u) < shrunk(s, t), shrunk(r, t) < shrunk(s, t)),
+        lambda s, r, t, u: both(
+            shrunk(s, t) > 0, shrunk(s, t) < 1, shrunk(s, u) < shrunk(s, t), shrunk(r, t) < shrunk(s, t)
+        ),
         {"s": float, "r": float, "t": float, "u": float},
         assuming=lambda s, r, t, u: both(r > 0, s > r, t > 0, u > t),
         what="the shrinking factor is not between 0 and 1, or not monotone",
@@ -265,7 +279,9 @@ def l2_makes_no_single_weight_larger(lib: Any, x: torch.Tensor, y: torch.Tensor)
     ),
     sabotage={
         "projects onto a bound": {
-            "ridge": lambda sound: lambda x, y, *, penalty: torch.nn.functional.normalize(sound(x, y, penalty=penalty), dim=-1)
+            "ridge": lambda sound: (
+                lambda x, y, *, penalty: torch.nn.functional.normalize(sound(x, y, penalty=penalty), dim=-1)
+            )
         },
     },
 )
@@ -288,7 +304,9 @@ def l2_sets_a_bound_on_the_weights(lib: Any, x: torch.Tensor, y: torch.Tensor, s
     expect=HOLDS,
     sabotage={
         "cuts off small weights as L1 does": {
-            "ridge": lambda sound: lambda x, y, *, penalty: torch.nn.functional.softshrink(sound(x, y, penalty=penalty), 0.1)
+            "ridge": lambda sound: (
+                lambda x, y, *, penalty: torch.nn.functional.softshrink(sound(x, y, penalty=penalty), 0.1)
+            )
         },
     },
 )

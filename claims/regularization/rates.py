@@ -59,9 +59,7 @@ def the_noise_of_dropout_grows_with_the_rate(lib: Any, trial: Trial, p: float) -
     expect=HOLDS,
     sabotage={
         "takes the rate for the probability of staying": {"dropout": _keeps_instead},
-        "drops one in a hundred too many": {
-            "dropout": lambda sound: lambda x, p, **rest: sound(x, p + 0.01, **rest)
-        },
+        "drops one in a hundred too many": {"dropout": lambda sound: lambda x, p, **rest: sound(x, p + 0.01, **rest)},
     },
 )
 def the_rate_is_the_share_of_neurons_dropped(lib: Any, trial: Trial, p: float) -> Evidence:
@@ -124,7 +122,11 @@ def the_effect_of_dropout_vanishes_with_the_rate(lib: Any, trial: Trial, p: floa
         return (lib.mean_squared_error(z, y.expand(n, 1))[:, 0] - plain) / size
 
     return trial.mean(
-        rise, p / (1 - p), detects=0.005, spread=2 * (p / (1 - p)) ** 0.5, what="rise of the expected squared error, in units of Σ w²x²"
+        rise,
+        p / (1 - p),
+        detects=0.005,
+        spread=2 * (p / (1 - p)) ** 0.5,
+        what="rise of the expected squared error, in units of Σ w²x²",
     )
 
 
