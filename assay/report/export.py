@@ -63,8 +63,9 @@ def sarif(results: Mapping[str, Any]) -> str:
 
 
 def _sarif_result(claim: Mapping[str, Any], position: int) -> dict[str, Any]:
-    said = f"{claim['sentence']} On {claim['subject']}: {STATUSES[claim['status']]}; {reason(claim)}. Again: {claim['reproduce']}"
     name = f"{claim['id']} on {claim['subject']}"
+    why = f"{STATUSES[claim['status']]}; {reason(claim)}"
+    said = f"{claim['sentence']} On {claim['subject']}: {why}. Again: {claim['reproduce']}"
     return {
         "ruleId": claim["id"],
         "ruleIndex": position,

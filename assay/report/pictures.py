@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from markupsafe import Markup, escape
 
@@ -21,6 +21,7 @@ LEFT, RIGHT, TOP, BOTTOM = 52.0, 350.0, 22.0, 168.0
 LINE_HEIGHT = 12.0
 MOST_POINTS = 120  # a picture 300 units wide shows no more
 MOST_DOTS = 16  # beyond this, dots hide the line
+MOST_SIZE = 1e100  # larger numbers are missing from a picture, not from its table: their differences overflow
 COLOURS = 6  # as many as the style sheet has
 
 Values = Sequence[float | None]
@@ -38,15 +39,18 @@ class Axis:
 
     def at(self, value: float | None) -> float | None:
         """The position of a value; None where a value is missing or has no logarithm."""
-        if value is None or (self.log and value <= 0):
+        if not _drawable(value) or (self.log and value < 1 / MOST_SIZE):
             return None
-        share = (_scale(value, self.log) - _scale(self.low, self.log)) / (
-            _scale(self.high, self.log) - _scale(self.low, self.log)
-        )
+        low, high, here = (_scale(v, self.log) for v in (self.low, self.high, value))
+        share = (here - low) / (high - low)
         return self.start + share * (self.end - self.start)
 
     def ticks(self) -> list[float]:
         return _log_ticks(self.low, self.high) if self.log else _linear_ticks(self.low, self.high)
+
+
+def _drawable(value: float | None) -> TypeGuard[float]:
+    return value is not None and abs(value) <= MOST_SIZE
 
 
 def _scale(value: float, log: bool) -> float:
@@ -55,8 +59,8 @@ def _scale(value: float, log: bool) -> float:
 
 def axis(values: Iterable[float | None], start: float, end: float, log: bool, room: float) -> Axis:
     """An axis over all values, widened by `room` of their range on both sides; linear if no value is positive."""
-    known = [v for v in values if v is not None and math.isfinite(v)]
-    positive = [v for v in known if v > 0]
+    known = [v for v in values if _drawable(v)]
+    positive = [v for v in known if v >= 1 / MOST_SIZE]
     log = log and bool(positive)
     known = positive if log else known or [0.0]
     low, high = _scale(min(known), log), _scale(max(known), log)

@@ -39,7 +39,7 @@ def _table(page: pages.Page) -> Table:
             f"{VERDICTS[verdict].sign} {verdict}", footer=str(many), justify="right", style=COLOURS.get(verdict, "")
         )
     for topic, entries in page.topics.items():
-        table.add_row(topic, *(str(many) if many else "·" for many in pages.count(entries).values()))
+        table.add_row(Text(topic), *(str(many) if many else "·" for many in pages.count(entries).values()))
     return table
 
 
@@ -58,30 +58,27 @@ def reason(claim: Mapping[str, Any]) -> str:
     if claim["problem"]:
         return str(claim["problem"])[:LONGEST_REASON]
     if claim["status"] == "toothless":
-        idle = [
-            f"control {control['name']!r}: {control['why']}" for control in claim["controls"] if not control["turned"]
-        ]
-        return "; ".join(idle)[:LONGEST_REASON]
+        idle = [control for control in claim["controls"] if not control["turned"]]
+        return "; ".join(f"control {control['name']!r}: {control['why']}" for control in idle)[:LONGEST_REASON]
     found = claim["counterexample"]
     if found:
         at = ", ".join(f"{name} = {value}" for name, value in found["values"].items())
-        return f"{found['fact']}: {number(found['measured'])}, allowed {number(found['allowed'])} (at {at})"[
-            :LONGEST_REASON
-        ]
-    return (
-        "no counterexample was found where one was predicted"
-        if claim["verdict"] == "holds"
-        else "the evidence did not decide"
-    )
+        numbers = f"{number(found['measured'])}, allowed {number(found['allowed'])}"
+        numbers = f"{number(found['measured'])}, allowed {number(found['allowed'])}"
+        return f"{found['fact']}: {numbers} (at {at})"[:LONGEST_REASON]
+    if claim["verdict"] == "holds":
+        return "no counterexample was found where one was predicted"
+    return "the evidence did not decide"
 
 
 def _closing(page: pages.Page, trouble: int) -> str:
     """The last lines: how many results, how long, how sure, and whether all of it ran."""
     run = page.run
     state = "all as predicted" if not trouble else f"{trouble} not as predicted"
+    ran = f"{len(page.claims)} results on {', '.join(run['subjects'])} in {duration(run['wall_seconds'])}"
     early = "The run is partial: it ended before all claims were run.\n" if run["partial"] else ""
     return (
-        f"{early}{len(page.claims)} results on {', '.join(run['subjects'])} in {duration(run['wall_seconds'])}: {state}.\n"
+        f"{early}{ran}: {state}.\n"
         f"{page.turned} of {page.controls} controls turned the verdict round. "
         f"False alarms of chance in the whole run: probability at most {number(run['false_alarm_bound'])}."
     )

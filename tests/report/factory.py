@@ -34,10 +34,10 @@ def fact(
     return made | changes
 
 
-def figure(points: int = 9, series: int = 1, **changes: Any) -> Result:
+def figure(points: int = 9, count: int = 1, **changes: Any) -> Result:
     x = [float(16 * 2**k) if points <= 12 else float(k) for k in range(points)]
     lines = []
-    for s in range(series):
+    for s in range(count):
         y = [0.5 + (s + 1) * math.cos(k) / (k + 1) for k in range(points)]
         lines.append(
             {

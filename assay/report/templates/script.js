@@ -6,6 +6,7 @@ const sections = [...document.querySelectorAll("section.question, section.docume
 const choices = ["verdict", "topic", "document", "grade", "subject"];
 const tools = byId("tools");
 let texts = null;
+let later = 0;
 
 function indexed() {
   texts ??= articles.map((article) => article.textContent.toLowerCase());
@@ -49,6 +50,7 @@ function restore(fragment) {
 }
 
 function clear() {
+  clearTimeout(later);
   restore("");
   history.replaceState(null, "", "#");
 }
@@ -62,6 +64,7 @@ function reveal(target) {
 }
 
 function arrive() {
+  clearTimeout(later);
   const fragment = location.hash.slice(1);
   if (fragment.includes("=")) {
     restore(fragment);
@@ -100,20 +103,30 @@ function foldAfterPrint() {
   for (const box of folded) box.open = false;
 }
 
-function keepTheme() {
+// A browser may refuse to keep anything for a local file; the switch then works until the page is closed.
+function kept(theme) {
   try {
-    const kept = localStorage.getItem("assay-theme");
-    if (kept) byId(kept).checked = true;
-    document.querySelectorAll("[name=theme]").forEach((radio) => radio.addEventListener("change", () => localStorage.setItem("assay-theme", radio.id)));
+    if (theme) localStorage.setItem("assay-theme", theme);
+    return localStorage.getItem("assay-theme") ?? "auto";
   } catch {
-    // a browser that keeps nothing for local files still switches
+    return theme ?? "auto";
   }
+}
+
+function wear(theme) {
+  document.documentElement.dataset.theme = theme;
+  for (const radio of document.getElementsByName("theme")) radio.checked = radio.value === theme;
 }
 
 document.documentElement.classList.add("js");
 tools.hidden = false;
-keepTheme();
-tools.addEventListener("input", () => { filter(); remember(); });
+wear(kept());
+document.querySelector(".theme").addEventListener("change", (event) => wear(kept(event.target.value)));
+tools.addEventListener("input", () => {
+  filter();
+  clearTimeout(later);
+  later = setTimeout(remember, 200); // the answer comes first: changing the address costs as much as the search
+});
 tools.addEventListener("submit", (event) => event.preventDefault());
 tools.addEventListener("reset", (event) => { event.preventDefault(); clear(); });
 byId("again").addEventListener("click", () => { clear(); byId("q").focus(); });
