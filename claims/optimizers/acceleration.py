@@ -28,12 +28,14 @@ def _steps(update, device, condition, most):
 
 
 @claim(
-    "gfg-31.1", "Tuned momentum converges in fewer steps than tuned gradient descent: in about the root of their number.",
+    "gfg-31.1",
+    "Tuned momentum converges in fewer steps than tuned gradient descent: in about the root of their number.",
     needs=["sgd", "momentum"],
     cases=[{"condition": k} for k in (4, 25, 100, 400)],
     setting={"tuned": lambda root: (4 / (root + 1) ** 2, ((root - 1) / (root + 1)) ** 2)},
     reading="both tuned, on an ill-conditioned quadratic",
     expect=HOLDS,
+    kind="tendency",
     sabotage={
         "momentum without momentum": {"momentum": with_arguments(beta=0.0)},
         "the coefficient far above its best": {"tuned": lambda sound: lambda root: (sound(root)[0], 0.995)},
@@ -41,10 +43,10 @@ def _steps(update, device, condition, most):
     },
 )
 def tuned_momentum_needs_the_root_of_the_steps(lib, trial, condition, tuned):
-    """Reading: with curvatures 1 and k, the best fixed rates and the best coefficient, momentum takes fewer steps to 10⁻⁶ than plain descent,
-    and at most √k·(ln 10⁶ + ln(1 + √k·ln 10⁶))/2 plus a tenth.
-    Why: the distance shrinks per step by (k - 1)/(k + 1) in plain descent, by q = (√k - 1)/(√k + 1) with momentum, there times a factor
-    that grows as the step, since both modes are critically damped."""
+    """Reading: with curvatures 1 and k, the best fixed rates and the best coefficient, momentum takes fewer steps to
+    10⁻⁶ than plain descent, and at most √k·(ln 10⁶ + ln(1 + √k·ln 10⁶))/2 plus a tenth.
+    Why: the distance shrinks per step by (k - 1)/(k + 1) in plain descent, by q = (√k - 1)/(√k + 1) with momentum,
+    there times a factor that grows as the step, since both modes are critically damped."""
     root, most = math.sqrt(condition), 4000
     lr, beta = tuned(root)
     plain = plain_steps(lib, trial.device, condition, most)
@@ -57,12 +59,14 @@ def tuned_momentum_needs_the_root_of_the_steps(lib, trial, condition, tuned):
 
 
 @claim(
-    "gfg-31.1", "Momentum converges faster than gradient descent whatever its coefficient and the problem.",
+    "gfg-31.1",
+    "Momentum converges faster than gradient descent whatever its coefficient and the problem.",
     needs=["sgd", "momentum"],
     cases=[{"condition": k, "beta": beta} for k in (1, 2, 100, 1000) for beta in (0.3, 0.6, 0.9, 0.99)],
     reading="any coefficient, any problem, the same rate",
     expect=REFUTED(
-        instead="Momentum pays on ill-conditioned losses, with a coefficient suited to them; on well-conditioned ones, or with too large a "
+        instead="Momentum pays on ill-conditioned losses, with a coefficient suited to "
+        "them; on well-conditioned ones, or with too large a "
         "coefficient, it takes more steps than gradient descent at the same rate.",
         by="tuned_momentum_needs_the_root_of_the_steps",
     ),
@@ -73,22 +77,26 @@ def tuned_momentum_needs_the_root_of_the_steps(lib, trial, condition, tuned):
     },
 )
 def momentum_is_faster_on_every_problem(lib, trial, condition, beta):
-    """Reading: at plain descent's best rate 2/(1 + k), momentum reaches 10⁻⁶ on curvatures 1 and k in fewer steps than plain descent.
-    Why it fails: the distance cannot shrink faster than by √beta per step, which is slower than (k - 1)/(k + 1) for small k or large beta."""
+    """Reading: at plain descent's best rate 2/(1 + k), momentum reaches
+    10⁻⁶ on curvatures 1 and k in fewer steps than plain descent.
+    Why it fails: the distance cannot shrink faster than by √beta per step,
+    which is slower than (k - 1)/(k + 1) for small k or large beta."""
     plain = plain_steps(lib, trial.device, condition, 8000)
     with_momentum = momentum_steps(lib, trial.device, condition, 2 / (1 + condition), beta, 8000)
     return at_most(with_momentum, plain - 1, what="steps by which momentum is not faster")
 
 
 def end_in_two_wells(lib, device, start, beta):
-    """Where momentum at the rate 0.0025 ends on w⁴ - 2w² + 0.3w after 2000 steps; the wells are at -1.036 (lower) and 0.960."""
+    """Where momentum at the rate 0.0025 ends on w⁴ - 2w² + 0.3w
+    after 2000 steps; the wells are at -1.036 (lower) and 0.960."""
     w = torch.tensor([start], dtype=torch.float64, device=device)
     update = lambda p, g, s: lib.momentum(p, g, s, lr=0.0025, beta=beta)  # noqa: E731 - a name for one argument
     return float(path(update, LANDSCAPES["two wells"].slope, w, 2000)[-1])
 
 
 @claim(
-    "gfg-31.2", "Momentum can carry descent out of a basin in which gradient descent ends.",
+    "gfg-31.2",
+    "Momentum can carry descent out of a basin in which gradient descent ends.",
     needs=["sgd", "momentum"],
     setting={"start": 2.0, "betas": (0.9, 0.95)},
     reading="there are local minima that it leaves",
@@ -101,14 +109,21 @@ def end_in_two_wells(lib, device, start, beta):
     },
 )
 def momentum_can_leave_a_basin(lib, trial, start, betas):
-    """Reading: on w⁴ - 2w² + 0.3w from 2, rate 0.0025, plain descent ends in the right, higher well, momentum with 0.9 and 0.95 in the
-    left, lower one.
-    Why: on the steep slope the velocity grows past what the barrier of height 0.7 between the wells can take off again."""
+    """Reading: on w⁴ - 2w² + 0.3w from 2, rate 0.0025, plain descent ends in
+    the right, higher well, momentum with 0.9 and 0.95 in the left, lower one.
+    Why: on the steep slope the velocity grows past what the
+    barrier of height 0.7 between the wells can take off again."""
     w = torch.tensor([start], dtype=torch.float64, device=trial.device)
     plain = path(lambda p, g, s: lib.sgd(p, g, s, lr=0.0025), LANDSCAPES["two wells"].slope, w, 2000)
     ends = [end_in_two_wells(lib, trial.device, start, beta) for beta in betas]
     fast = path(lambda p, g, s: lib.momentum(p, g, s, lr=0.0025, beta=betas[0]), LANDSCAPES["two wells"].slope, w, 150)
-    picture = curve("Two wells, at -1.04 and 0.96", range(151), {"plain": plain[:151, 0], "momentum": fast[:, 0]}, x_label="step", y_label="w")
+    picture = curve(
+        "Two wells, at -1.04 and 0.96",
+        range(151),
+        {"plain": plain[:151, 0], "momentum": fast[:, 0]},
+        x_label="step",
+        y_label="w",
+    )
     return (
         at_least(float(plain[-1]), 0.9, what="plain descent ends left of the right well by")
         & at_most(max(ends), -1, what="momentum ends right of the left well by")
@@ -116,12 +131,14 @@ def momentum_can_leave_a_basin(lib, trial, start, betas):
 
 
 @claim(
-    "gfg-31.2", "With momentum, descent never ends in a local minimum that is not the lowest.",
+    "gfg-31.2",
+    "With momentum, descent never ends in a local minimum that is not the lowest.",
     needs=["momentum"],
     cases=[{"start": start, "beta": beta} for start in (2.0, 1.2, 0.97) for beta in (0.5, 0.9, 0.95)],
     reading="it is never stuck in one",
     expect=REFUTED(
-        instead="Momentum leaves a basin only if it arrives with enough speed; started near a local minimum, or with a small coefficient, "
+        instead="Momentum leaves a basin only if it arrives with enough speed; started "
+        "near a local minimum, or with a small coefficient, "
         "it ends there as gradient descent does.",
         by="near_a_local_minimum_momentum_ends_in_it",
     ),
@@ -130,17 +147,20 @@ def momentum_can_leave_a_basin(lib, trial, start, betas):
     },
 )
 def momentum_is_never_stuck(lib, trial, start, beta):
-    """Reading: on w⁴ - 2w² + 0.3w, rate 0.0025, momentum ends in the lower well, at -1.036, from 2, 1.2 and 0.97 with 0.5, 0.9 and 0.95.
+    """Reading: on w⁴ - 2w² + 0.3w, rate 0.0025, momentum ends in the
+    lower well, at -1.036, from 2, 1.2 and 0.97 with 0.5, 0.9 and 0.95.
     Why it fails: a local minimum is a stable point of momentum too: without speed, nothing leads out of it."""
     return at_most(end_in_two_wells(lib, trial.device, start, beta), -1, what="the end lies right of the lower well by")
 
 
 @claim(
-    "gfg-31.2", "Started near a local minimum, momentum ends in it.",
+    "gfg-31.2",
+    "Started near a local minimum, momentum ends in it.",
     needs=["momentum"],
     cases=[{"start": start, "beta": beta} for start in (0.9, 0.97, 1.1) for beta in (0.5, 0.9, 0.95)],
     reading=CORRECTION,
     expect=HOLDS,
+    kind="tendency",
     sabotage={
         "starts with speed": {"start": lambda sound: sound + 0.9},
         "climbs instead of descending": {
@@ -156,13 +176,17 @@ def near_a_local_minimum_momentum_ends_in_it(lib, trial, start, beta):
 
 
 @claim(
-    "gfg-31.1", "Momentum with coefficient zero is gradient descent.",
+    "gfg-31.1",
+    "Momentum with coefficient zero is gradient descent.",
     needs=["sgd", "momentum"],
     cases=[{"condition": k} for k in (2, 30)],
     setting={"beta": 0.0},
     reading=CORRECTION,
     expect=HOLDS,
-    sabotage={"a coefficient of a hundredth": {"beta": instead(0.01)}, "momentum ignores its coefficient": {"momentum": with_arguments(beta=0.5)}},
+    sabotage={
+        "a coefficient of a hundredth": {"beta": instead(0.01)},
+        "momentum ignores its coefficient": {"momentum": with_arguments(beta=0.5)},
+    },
 )
 def momentum_with_coefficient_zero_is_plain_descent(lib, trial, condition, beta):
     """Reading: 20 steps on curvatures 1 and k visit the same points to the last bit.

@@ -1,4 +1,5 @@
-"""The direction of an update: the gradient points to steepest ascent, and a step against it lowers the loss if it is short."""
+"""The direction of an update: the gradient points to steepest
+ascent, and a step against it lowers the loss if it is short."""
 
 from __future__ import annotations
 
@@ -27,24 +28,38 @@ def uphill(sound):
     also=["gfg-13.7", "gfg-23.5"],
     kind="tendency",
     expect=CONDITIONAL(
-        "the step is short, here rates up to 0.1; a single step at rate 100 often raises the loss of the very batch it was computed on",
+        "the step is short, here rates up to 0.1; a single step at rate 100 often "
+        "raises the loss of the very batch it was computed on",
         within={"rates": instead((1e-4, 1e-3, 1e-2, 1e-1))}, beyond={"rates": instead((100.0,))},
     ),
-    sabotage={"climbs instead of descending": {"sgd": uphill}, "a thousand times the step": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=1000 * lr)}},
+    sabotage={
+        "climbs instead of descending": {"sgd": uphill},
+        "a thousand times the step": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=1000 * lr)},
+    },
 )  # fmt: skip
 def a_step_against_the_gradient_lowers_the_loss(lib, trial, rates):
-    """Reading: of 128 random nets (2-8-1, tanh) on a batch of 32 points of two moons, each has a lower loss on that batch after one step.
-    Why: the loss changes by -lr·|g|² + O(lr²): the first term wins for short steps, nothing bounds the second for long ones."""
+    """Reading: of 128 random nets (2-8-1, tanh) on a batch of 32 points
+    of two moons, each has a lower loss on that batch after one step.
+    Why: the loss changes by -lr·|g|² + O(lr²): the first term wins
+    for short steps, nothing bounds the second for long ones."""
     x, y = tasks.moons(32, trial.generator("data"))
     start = random_layers([2, 8, 1], 128, trial.generator("start"))
     before, slopes = gradients(lambda p, _: binary_loss(lib, p, x, y), start)
     worse = [int((binary_loss(lib, lib.sgd(start, slopes, None, lr=lr)[0], x, y) >= before).sum()) for lr in rates]
-    picture = curve("Nets whose loss did not fall", rates, {"of 128 nets": worse}, x_label="learning rate", y_label="nets", log_x=True)
+    picture = curve(
+        "Nets whose loss did not fall",
+        rates,
+        {"of 128 nets": worse},
+        x_label="learning rate",
+        y_label="nets",
+        log_x=True,
+    )
     return fact("nets of 128 whose loss did not fall", max(worse), 0, why="each net counts").with_figure(picture)
 
 
 @claim(
-    "gfg-23.5", "For a short step the cost falls by the rate times the squared gradient.",
+    "gfg-23.5",
+    "For a short step the cost falls by the rate times the squared gradient.",
     needs=["dense", "tanh", "sgd"],
     given={"seed": seeds()},
     setting={"lr": 1e-3},
@@ -56,9 +71,10 @@ def a_step_against_the_gradient_lowers_the_loss(lib, trial, rates):
     },
 )
 def a_short_step_lowers_the_cost_by_rate_times_squared_gradient(lib, trial, seed, lr):
-    """Reading: for 8 random nets (2-8-1, tanh), the cost falls by lr·|g|² up to lr·|g| times the change of the gradient on the way.
-    Why: the fall is the integral of the slope along the step, and by Cauchy and Schwarz the slope at a point w' of it differs from
-    the slope at the start by at most |g|·|g(w') - g|."""
+    """Reading: for 8 random nets (2-8-1, tanh), the cost falls by
+    lr·|g|² up to lr·|g| times the change of the gradient on the way.
+    Why: the fall is the integral of the slope along the step, and by Cauchy and Schwarz the slope at a point w' of it
+    differs from the slope at the start by at most |g|·|g(w') - g|."""
     generator = trial.generator(seed)
     x, y = tasks.moons(32, generator)
     start = random_layers([2, 8, 1], 8, generator)
@@ -67,14 +83,24 @@ def a_short_step_lowers_the_cost_by_rate_times_squared_gradient(lib, trial, seed
     after, turned = gradients(lambda p, _: binary_loss(lib, p, x, y), end)
     squared = sum(g.square().flatten(1).sum(-1) for g in slopes)
     drift = sum((h - g).square().flatten(1).sum(-1) for g, h in zip(slopes, turned, strict=True))
-    # twice the drift at the end bounds the drift on the way as long as it grows at most quadratically; 1e-15 is the loss's rounding
+    # twice the drift at the end bounds the drift on the way as long as it grows at most quadratically; 1e-15 is the
+    # loss's rounding
     margin = 2 * lr * (squared * drift).sqrt() + 64 * 2.0**-53
-    short = at_most(drift / squared, 0.01, what="the gradient changes on the way by more than a tenth of itself, squared, by")
-    return short & within(before - after, lr * squared, margin, what="the fall differs from rate times squared gradient by", why="the change of the gradient over the step, and rounding")
+    short = at_most(
+        drift / squared, 0.01, what="the gradient changes on the way by more than a tenth of itself, squared, by"
+    )
+    return short & within(
+        before - after,
+        lr * squared,
+        margin,
+        what="the fall differs from rate times squared gradient by",
+        why="the change of the gradient over the step, and rounding",
+    )
 
 
 @claim(
-    "gfg-23.4", "No direction climbs more steeply than the gradient, and none descends more steeply than its opposite.",
+    "gfg-23.4",
+    "No direction climbs more steeply than the gradient, and none descends more steeply than its opposite.",
     needs=["dense", "tanh"],
     given={"seed": seeds()},
     setting={"order": 2},
@@ -90,8 +116,8 @@ def a_short_step_lowers_the_cost_by_rate_times_squared_gradient(lib, trial, seed
     },
 )
 def the_gradient_points_to_steepest_ascent(lib, trial, seed, order):
-    """Reading: the slope of a net's loss along 50 random directions of unit length, measured by central differences without the gradient,
-    lies within ±|g|, and along g/|g| it is |g|.
+    """Reading: the slope of a net's loss along 50 random directions of unit length, measured by central differences
+    without the gradient, lies within ±|g|, and along g/|g| it is |g|.
     Why: the slope along d is <g, d> <= |g|·|d| by Cauchy and Schwarz, equal only for d along g.
     With another measure of length another direction is steepest: sign(g) for the largest coordinate."""
     generator = trial.generator(seed)
@@ -103,12 +129,21 @@ def the_gradient_points_to_steepest_ascent(lib, trial, seed, order):
     directions = torch.cat([directions, g[None], g.sign()[None]])
     directions = directions / torch.linalg.vector_norm(directions, ord=order, dim=-1, keepdim=True)
     slope, error = measured_slopes(lib, start, directions, x, y)
-    along = within(slope[50], g.norm(), error[50], what="the slope along the gradient differs from its length by", why="truncation and rounding of the central difference")
-    return along & between((slope.abs() - error).clamp_min(0), 0, float(g.norm()), what="a direction is steeper than the gradient by")
+    along = within(
+        slope[50],
+        g.norm(),
+        error[50],
+        what="the slope along the gradient differs from its length by",
+        why="truncation and rounding of the central difference",
+    )
+    return along & between(
+        (slope.abs() - error).clamp_min(0), 0, float(g.norm()), what="a direction is steeper than the gradient by"
+    )
 
 
 def measured_slopes(lib, params, directions, x, y):
-    """Central differences of the loss along each direction, (n,), and a bound on their error from a second, doubled distance."""
+    """Central differences of the loss along each direction, (n,),
+    and a bound on their error from a second, doubled distance."""
     shapes = [p.shape for p in params]
 
     def losses(distance):
@@ -117,12 +152,15 @@ def measured_slopes(lib, params, directions, x, y):
         return binary_loss(lib, [part.unflatten(-1, s) for part, s in zip(parts, shapes, strict=True)], x, y).detach()
 
     near, far = ((losses(h) - losses(-h)) / (2 * h) for h in (1e-4, 2e-4))
-    # the error of `near` is a third of near - far to fourth order; all of it is allowed, and 64 roundings of losses of size below 4
+    # the error of `near` is a third of near - far to fourth order; all of it is allowed, and 64 roundings of losses of
+    # size below 4
     return near, (near - far).abs() + 64 * 4 * 2.0**-53 / 1e-4
 
 
 @claim(
-    "gfg-23.4", "The slope along a direction of unit length falls short of the gradient's length by what is not along the gradient.",
+    "gfg-23.4",
+    "The slope along a direction of unit length falls short of the "
+    "gradient's length by what is not along the gradient.",
     needs=[],
     setting={"shortfall": lambda g, d: sum((g[i] * d[j] - g[j] * d[i]) ** 2 for i, j in ((0, 1), (0, 2), (1, 2)))},
     expect=HOLDS,
@@ -138,4 +176,6 @@ def slopes_fall_short_of_the_gradient_by_their_angle(lib, shortfall):
     Why: Lagrange's identity. So <g, d> <= |g| for |d| = 1; g and d span a plane, so three dimensions say it for all."""
     g, d = sympy.symbols("g1:4", real=True), sympy.symbols("d1:4", real=True)
     squared = [sum(a * b for a, b in zip(u, v, strict=True)) for u, v in ((g, g), (d, d), (g, d))]
-    return identity(squared[0] * squared[1] - squared[2] ** 2, shortfall(g, d), what="the shortfall differs from the sum of squares")
+    return identity(
+        squared[0] * squared[1] - squared[2] ** 2, shortfall(g, d), what="the shortfall differs from the sum of squares"
+    )

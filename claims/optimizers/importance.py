@@ -28,7 +28,9 @@ def end_loss(lib, trial, lr, *, width, size, steps, replicas):
 
 
 @claim(
-    "ib-3.2", "Over a wide grid of learning rates, widths and batch sizes, the learning rate decides most about the loss reached.",
+    "ib-3.2",
+    "Over a wide grid of learning rates, widths and batch sizes, the "
+    "learning rate decides most about the loss reached.",
     needs=["dense", "tanh", "sgd"],
     setting={"rates": (1e-3, 3e-2, 1.0), "widths": (4, 32), "batch_sizes": (8, 64)},
     expect=HOLDS,
@@ -39,15 +41,21 @@ def end_loss(lib, trial, lr, *, width, size, steps, replicas):
     },
 )
 def the_rate_matters_more_than_width_and_batch_size(lib, trial, rates, widths, batch_sizes):
-    """Reading: of the variance of the log loss after 40 steps on two moons, over all combinations, the averages by rate explain
-    more than those by width and those by batch size together (main effects of a full factorial design; 4 nets per cell).
-    Why: over decades of rates training goes from standing still to done, while any width and batch size can be trained."""
+    """Reading: of the variance of the log loss after 40 steps on two moons, over all
+    combinations, the averages by rate explain more than those by width and those by
+    batch size together (main effects of a full factorial design; 4 nets per cell).
+    Why: over decades of rates training goes from standing still
+    to done, while any width and batch size can be trained."""
 
     def cell(lr, width, size):
         return end_loss(lib, trial, lr, width=width, size=size, steps=40, replicas=4).log().mean()
 
-    grid = torch.stack([torch.stack([torch.stack([cell(r, w, b) for b in batch_sizes]) for w in widths]) for r in rates])
-    by_rate, by_width, by_size = (grid.mean(axes).var(unbiased=False) / grid.var(unbiased=False) for axes in ((1, 2), (0, 2), (0, 1)))
+    grid = torch.stack(
+        [torch.stack([torch.stack([cell(r, w, b) for b in batch_sizes]) for w in widths]) for r in rates]
+    )
+    by_rate, by_width, by_size = (
+        grid.mean(axes).var(unbiased=False) / grid.var(unbiased=False) for axes in ((1, 2), (0, 2), (0, 1))
+    )
     picture = curve(
         "Log loss reached, mean over widths and batch sizes", rates, {"mean log loss": grid.mean((1, 2))},
         x_label="learning rate", y_label="log loss", log_x=True,
@@ -58,7 +66,8 @@ def the_rate_matters_more_than_width_and_batch_size(lib, trial, rates, widths, b
 
 
 @claim(
-    "ib-3.8", "The learning rate that serves best is neither very low nor very high, and has to be searched for.",
+    "ib-3.8",
+    "The learning rate that serves best is neither very low nor very high, and has to be searched for.",
     needs=["dense", "tanh", "sgd"],
     setting={"rates": (1e-4, 1e-2, 1.0, 1e1, 1e2)},
     also=["gfg-24.3"],
@@ -71,18 +80,30 @@ def the_rate_matters_more_than_width_and_batch_size(lib, trial, rates, widths, b
     },
 )
 def the_best_rate_is_neither_very_low_nor_very_high(lib, trial, rates):
-    """Reading: with rates from 10⁻⁴ to 10² and 60 full steps on two moons, the median loss of 5 nets is least for a rate inside the
-    range, and both ends of the range end at more than twice that loss.
+    """Reading: with rates from 10⁻⁴ to 10² and 60 full steps on two moons, the median loss of 5 nets is least for a
+    rate inside the range, and both ends of the range end at more than twice that loss.
     Why: at the low end the budget ends before the way does, at the high end the steps overshoot."""
     losses = torch.stack([end_loss(lib, trial, lr, width=16, size=200, steps=60, replicas=5).median() for lr in rates])
-    picture = curve("Loss after 60 steps", rates, {"median of 5 nets": losses}, x_label="learning rate", y_label="loss", log_x=True, log_y=True)
+    picture = curve(
+        "Loss after 60 steps",
+        rates,
+        {"median of 5 nets": losses},
+        x_label="learning rate",
+        y_label="loss",
+        log_x=True,
+        log_y=True,
+    )
     return at_most(
-        2 * losses.min() / torch.stack([losses[0], losses[-1]]), 1, what="twice the best loss over the loss at an end of the range, above one"
+        2 * losses.min() / torch.stack([losses[0], losses[-1]]),
+        1,
+        what="twice the best loss over the loss at an end of the range, above one",
     ).with_figure(picture)
 
 
 @claim(
-    "gfg-21.5", "A suitable learning rate is decisive: after the same number of steps, rates differ by many orders of magnitude in the loss.",
+    "gfg-21.5",
+    "A suitable learning rate is decisive: after the same number of steps, "
+    "rates differ by many orders of magnitude in the loss.",
     needs=["sgd"],
     setting={"rates": (0.001, 0.01, 0.05, 0.1, 2 / 11, 0.19, 0.199, 0.21), "curvatures": (1.0, 10.0)},
     also=["gfg-24.3"],
@@ -94,16 +115,25 @@ def the_best_rate_is_neither_very_low_nor_very_high(lib, trial, rates):
     },
 )
 def rates_differ_by_orders_of_magnitude_in_the_loss(lib, trial, rates, curvatures):
-    """Reading: on (w₁² + 10·w₂²)/2 from (1, 1), the losses after 100 steps at rates from 0.001 to 0.21 span more than ten orders of
-    magnitude; the best is the one nearest to 2/11.
-    Why: a step's factor is raised to the hundredth power, so 0.82 and 1.1 end 26 orders of magnitude apart in the loss."""
+    """Reading: on (w₁² + 10·w₂²)/2 from (1, 1), the losses after 100 steps at rates from 0.001 to 0.21 span more than
+    ten orders of magnitude; the best is the one nearest to 2/11.
+    Why: a step's factor is raised to the hundredth power, so
+    0.82 and 1.1 end 26 orders of magnitude apart in the loss."""
     curvature = torch.tensor(curvatures, dtype=torch.float64, device=trial.device)
     start = torch.ones_like(curvature)
-    ends = torch.stack([path(lambda p, g, s, lr=lr: lib.sgd(p, g, s, lr=lr), lambda w: curvature * w, start, 100)[-1] for lr in rates])
+    ends = torch.stack(
+        [path(lambda p, g, s, lr=lr: lib.sgd(p, g, s, lr=lr), lambda w: curvature * w, start, 100)[-1] for lr in rates]
+    )
     losses = (curvature * ends.square()).sum(-1) / 2
-    picture = curve("Loss after 100 steps", rates, {"loss": losses}, x_label="learning rate", y_label="loss", log_y=True)
+    picture = curve(
+        "Loss after 100 steps", rates, {"loss": losses}, x_label="learning rate", y_label="loss", log_y=True
+    )
     span = at_least(
-        (losses.max() / losses.min()).log10(), 10, what="orders of magnitude by which the span of losses falls short of ten"
+        (losses.max() / losses.min()).log10(),
+        10,
+        what="orders of magnitude by which the span of losses falls short of ten",
     )
     nearest = min(rates, key=lambda lr: abs(lr - 2 / sum(curvatures)))
-    return (span & equal(rates[int(losses.argmin())], nearest, what="the best rate is not the one nearest to 2/11")).with_figure(picture)
+    return (
+        span & equal(rates[int(losses.argmin())], nearest, what="the best rate is not the one nearest to 2/11")
+    ).with_figure(picture)

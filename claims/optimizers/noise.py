@@ -1,4 +1,5 @@
-"""Learning rates under noisy gradients: the rate sets the spread about the minimum, and only falling rates remove it."""
+"""Learning rates under noisy gradients: the rate sets the
+spread about the minimum, and only falling rates remove it."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def errors(generator, *shape):
     setting={"noise": 1.0},
     covers="accuracy",
     expect=CONDITIONAL(
-        "the gradients are noisy, as those of single samples or small batches are; with exact gradients every rate that works has "
+        "the gradients are noisy, as those of single samples or small batches "
+        "are; with exact gradients every rate that works has "
         "the same limit, and the lower one is behind at any time",
         within={"noise": instead(1.0)}, beyond={"noise": instead(0.0)},
     ),
@@ -46,9 +48,10 @@ def errors(generator, *shape):
     },
 )  # fmt: skip
 def a_lower_rate_ends_nearer_to_the_solution(lib, trial, noise):
-    """Reading: after 60 steps on |w|²/2 in 8 dimensions, with the same gradient errors and start (1, ..., 1) on both sides, the rate
-    0.15 is nearer to the minimum than the rate 0.6.
-    Why: the spread that errors keep up is lr/(2 - lr) per coordinate, 0.08 against 0.43; without errors the powers 0.85⁶⁰ and 0.4⁶⁰ decide."""
+    """Reading: after 60 steps on |w|²/2 in 8 dimensions, with the same gradient errors and start (1, ..., 1) on both
+    sides, the rate 0.15 is nearer to the minimum than the rate 0.6.
+    Why: the spread that errors keep up is lr/(2 - lr) per coordinate, 0.08
+    against 0.43; without errors the powers 0.85⁶⁰ and 0.4⁶⁰ decide."""
 
     def pair(n, generator):
         e = noise * errors(generator, 60, n, 8)
@@ -60,7 +63,8 @@ def a_lower_rate_ends_nearer_to_the_solution(lib, trial, noise):
 
 
 @claim(
-    "gfg-21.4", "Under noisy gradients descent at a fixed rate spreads about the minimum with a variance that grows with the rate.",
+    "gfg-21.4",
+    "Under noisy gradients descent at a fixed rate spreads about the minimum with a variance that grows with the rate.",
     needs=["sgd"],
     cases=[{"lr": 0.2}, {"lr": 0.7}, {"lr": 1.4}],
     setting={"variance": lambda lr, c: lr / (c * (2 - lr * c))},
@@ -72,12 +76,15 @@ def a_lower_rate_ends_nearer_to_the_solution(lib, trial, noise):
     },
 )
 def the_rate_sets_the_spread_of_noisy_descent(lib, trial, lr, variance):
-    """Reading: with unit Gaussian errors on c·w²/2 the variance tends to lr/(c·(2 - lr·c)): a fixed point of the recursion (sympy), rising
-    in lr on 0 < lr·c < 2 (z3), and found by sampling sgd's end after 40 steps with c = 1, started in the spread itself.
+    """Reading: with unit Gaussian errors on c·w²/2 the variance tends to lr/(c·(2 -
+    lr·c)): a fixed point of the recursion (sympy), rising in lr on 0 < lr·c < 2 (z3), and
+    found by sampling sgd's end after 40 steps with c = 1, started in the spread itself.
     Why: w' = (1 - lr·c)·w - lr·e gives V' = (1 - lr·c)²·V + lr²."""
     rate, c = sympy.symbols("lr c", positive=True)
     fixed = variance(rate, c)
-    recursion = identity((1 - rate * c) ** 2 * fixed + rate**2, fixed, what="the variance is not a fixed point of the recursion")
+    recursion = identity(
+        (1 - rate * c) ** 2 * fixed + rate**2, fixed, what="the variance is not a fixed point of the recursion"
+    )
     rises = proved(
         lambda a, b: variance(a, 1) < variance(b, 1), {"a": float, "b": float},
         assuming=lambda a, b: both(a > 0, a < b, b < 2), what="a higher rate does not spread farther",
@@ -98,13 +105,15 @@ def the_rate_sets_the_spread_of_noisy_descent(lib, trial, lr, variance):
     setting={"noise": 1.0},
     covers="gradients of single samples",
     expect=CONDITIONAL(
-        "the gradients are exact; under noisy gradients a low fixed rate ends in a small cloud about the minimum, not on it",
+        "the gradients are exact; under noisy gradients a low fixed rate ends "
+        "in a small cloud about the minimum, not on it",
         within={"noise": instead(0.0)}, beyond={"noise": instead(1.0)},
     ),
     sabotage={"never moves": {"sgd": with_arguments(lr=0.0)}, "no errors on either side": {"noise": instead(0.0)}},
 )  # fmt: skip
 def a_low_rate_settles_on_a_point(lib, trial, noise):
-    """Reading: after 400 steps at the rate 0.05 on w²/2, the root mean square distance of 200 runs to the minimum is below 0.001.
+    """Reading: after 400 steps at the rate 0.05 on w²/2, the root
+    mean square distance of 200 runs to the minimum is below 0.001.
     Why: the start is forgotten as 0.95⁴⁰⁰ = 10⁻⁹, but unit errors keep up a spread of 0.16."""
     e = noise * errors(trial.generator("errors"), 400, 200, 1)
     end = noisy_descent(lib, lambda _: 0.05, e, torch.ones_like(e[0, 0]), torch.ones_like(e[0]), 400)
@@ -119,7 +128,8 @@ CONSTANT_RATES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
     needs=["sgd"],
     setting={"noise": 1.0, "falling": lambda step: 1 / (1 + step / 2)},
     expect=CONDITIONAL(
-        "the gradients are noisy, as those of single samples are where no weights fit all of them; with exact gradients a fixed rate wins",
+        "the gradients are noisy, as those of single samples are where no weights "
+        "fit all of them; with exact gradients a fixed rate wins",
         within={"noise": instead(1.0)}, beyond={"noise": instead(0.0)},
     ),
     sabotage={
@@ -128,10 +138,11 @@ CONSTANT_RATES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
     },
 )  # fmt: skip
 def a_falling_rate_ends_lower_than_the_best_fixed_one(lib, trial, noise, falling):
-    """Reading: after 400 steps on quadratics of curvature 1/2 to 1 in 8 dimensions, from (3, ..., 3) and with the same errors, the
-    schedule 1/(1 + t/2) is nearer to the minimum than the best, on average, of the fixed rates 0.01 to 0.5.
-    Why: rates like 1/t average the errors away, to a variance of order 1/t; a fixed rate must trade its spread, of order lr, against the
-    memory of its start, (1 - lr·c)ᵗ. Without errors only the memory counts, and 1/t forgets as a power, not exponentially."""
+    """Reading: after 400 steps on quadratics of curvature 1/2 to 1 in 8 dimensions, from (3, ..., 3) and with the same
+    errors, the schedule 1/(1 + t/2) is nearer to the minimum than the best, on average, of the fixed rates 0.01 to 0.5.
+    Why: rates like 1/t average the errors away, to a variance of order 1/t; a fixed rate
+    must trade its spread, of order lr, against the memory of its start, (1 - lr·c)ᵗ.
+    Without errors only the memory counts, and 1/t forgets as a power, not exponentially."""
 
     def pair(n, generator):
         e = noise * errors(generator, 400, n, 8)
@@ -145,6 +156,7 @@ def a_falling_rate_ends_lower_than_the_best_fixed_one(lib, trial, noise, falling
 
     picture = curve(
         "Learning rates", range(0, 400, 10), {"falling": [falling(t) for t in range(0, 400, 10)]},
-        x_label="step", y_label="learning rate", marks={"highest fixed": max(CONSTANT_RATES), "lowest fixed": min(CONSTANT_RATES)}, log_y=True,
+        x_label="step", y_label="learning rate", log_y=True,
+        marks={"highest fixed": max(CONSTANT_RATES), "lowest fixed": min(CONSTANT_RATES)},
     )  # fmt: skip
     return trial.prefers(pair, what="the falling rate ends nearer than the best fixed one").with_figure(picture)

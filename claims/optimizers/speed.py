@@ -26,7 +26,8 @@ def one(device):
 
 
 @claim(
-    "ib-3.3", "The higher the learning rate, the sooner the network has learnt.",
+    "ib-3.3",
+    "The higher the learning rate, the sooner the network has learnt.",
     needs=["sgd"],
     given={"percent": sizes(20, 150), "factor": reals(1.1, 3), "curvature": reals(0.2, 5)},
     expect=CONDITIONAL(
@@ -39,7 +40,8 @@ def one(device):
     },
 )
 def a_higher_rate_needs_fewer_steps(lib, trial, percent, factor, curvature):
-    """Reading: descent on c·w²/2 from 1 to 0.001 takes no more steps at the rate factor·lr than at lr = percent/(100·c).
+    """Reading: descent on c·w²/2 from 1 to 0.001 takes no more
+    steps at the rate factor·lr than at lr = percent/(100·c).
     Why: the distance shrinks by |1 - lr·c| per step, which falls with lr up to lr·c = 1 and rises from there on."""
     lr, most = percent / 100 / curvature, 200
     slow, fast = (count_steps(lib, rate, curvature, one(trial.device), 1e-3, most) for rate in (lr, factor * lr))
@@ -47,13 +49,16 @@ def a_higher_rate_needs_fewer_steps(lib, trial, percent, factor, curvature):
 
 
 def epochs_to(lib, lr, start, batches, target, most):
-    """Epochs of mini-batch descent until each replica's loss over all data is below `target`; `most` + 1 if it never is: (R,)."""
+    """Epochs of mini-batch descent until each replica's loss over
+    all data is below `target`; `most` + 1 if it never is: (R,)."""
     x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
     needed = torch.full((start[0].shape[0],), float(most + 1), dtype=torch.float64, device=x.device)
     params = start
     for epoch in range(1, most + 1):
         for inputs, labels in batches:
-            _, slopes = gradients(lambda p, _, inputs=inputs, labels=labels: binary_loss(lib, p, inputs, labels), params)
+            _, slopes = gradients(
+                lambda p, _, inputs=inputs, labels=labels: binary_loss(lib, p, inputs, labels), params
+            )
             params, _ = lib.sgd(params, slopes, None, lr=lr)
         arrived = (binary_loss(lib, params, x, y) < target) & (needed > epoch)
         needed = torch.where(arrived, float(epoch), needed)
@@ -77,17 +82,18 @@ def epochs_to(lib, lr, start, batches, target, most):
     },
 )  # fmt: skip
 def fewer_epochs_at_a_higher_rate(lib, trial, rates):
-    """Reading: a net with 16 hidden units on two moons, trained on batches of 50 from 200 points, reaches a mean loss of 0.3 in no
-    more epochs at the next higher rate; the middle of 5 replicas counts, at most 40 epochs are run.
-    Why: below the rate at which steps overshoot, longer steps cover the same way in fewer of them; far above, nothing settles."""
+    """Reading: a net with 16 hidden units on two moons, trained on batches of 50 from 200 points, reaches a mean loss
+    of 0.3 in no more epochs at the next higher rate; the middle of 5 replicas counts, at most 40 epochs are run.
+    Why: below the rate at which steps overshoot, longer steps cover
+    the same way in fewer of them; far above, nothing settles."""
     most, generator = 40, trial.generator("start")
     x, y = tasks.moons(200, trial.generator("data"))
     batches = list(zip(x.split(50), y.split(50), strict=True))
     start = random_layers([2, 16, 1], 5, generator)
     epochs = torch.stack([epochs_to(lib, lr, start, batches, 0.3, most).median() for lr in rates])
     picture = curve(
-        "Epochs until the loss is below 0.3", rates, {"median of 5 nets": epochs}, x_label="learning rate", y_label="epochs",
-        marks={"not reached": most + 1.0}, log_x=True,
+        "Epochs until the loss is below 0.3", rates, {"median of 5 nets": epochs},
+        x_label="learning rate", y_label="epochs", marks={"not reached": most + 1.0}, log_x=True,
     )  # fmt: skip
     return at_most(epochs[1:], epochs[:-1], what="epochs that the higher rate takes longer").with_figure(picture)
 
@@ -96,13 +102,15 @@ SHARES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
 
 
 @claim(
-    "ib-3.6", "A low learning rate converges slowly: the number of steps grows as one over the rate.",
+    "ib-3.6",
+    "A low learning rate converges slowly: the number of steps grows as one over the rate.",
     needs=["sgd"],
     cases=[{"share": share} for share in SHARES],
     setting={"start": 1.0},
     also=["ib-13.6"],
     covers="a convex loss with exact gradients",
     expect=HOLDS,
+    kind="tendency",
     sabotage={
         "starts at the minimum": {"start": instead(0.0)},
         "the rate is ignored": {"sgd": with_arguments(lr=0.1)},
@@ -114,11 +122,14 @@ def steps_grow_as_one_over_the_rate(lib, trial, share, start):
     Why: n is the first with (1 - lr)ⁿ <= 10⁻⁶, and lr <= -ln(1 - lr) <= lr/(1 - lr)."""
     distance = math.log(1e6)
     n = count_steps(lib, share, 1.0, start * one(trial.device), 1e-6, 20_000)
-    return between(share * n, (1 - share) * distance, distance + share, what="rate times steps lies outside the bounds by")
+    return between(
+        share * n, (1 - share) * distance, distance + share, what="rate times steps lies outside the bounds by"
+    )
 
 
 @claim(
-    "ib-13.7", "A higher learning rate learns faster, and a still higher one does not converge.",
+    "ib-13.7",
+    "A higher learning rate learns faster, and a still higher one does not converge.",
     needs=["sgd"],
     given={"curvature": reals(0.1, 10)},
     setting={"rates": (0.1, 1.0, 2.5)},
@@ -131,7 +142,8 @@ def steps_grow_as_one_over_the_rate(lib, trial, share, start):
     },
 )
 def a_higher_rate_is_faster_and_a_still_higher_one_fails(lib, trial, curvature, rates):
-    """Reading: on c·w²/2 the rate 1/c needs fewer steps to 0.001 than 0.1/c, and 2.5/c multiplies the distance by 1.5 per step.
+    """Reading: on c·w²/2 the rate 1/c needs fewer steps to 0.001
+    than 0.1/c, and 2.5/c multiplies the distance by 1.5 per step.
     Why: the factors per step are 0, 0.9 and -1.5."""
     low, middle, high = (rate / curvature for rate in rates)
     slow, fast = (count_steps(lib, lr, curvature, one(trial.device), 1e-3, 100) for lr in (low, middle))
@@ -142,7 +154,8 @@ def a_higher_rate_is_faster_and_a_still_higher_one_fails(lib, trial, curvature, 
 
 
 @claim(
-    "ib-3.7", "A low learning rate need not converge: steps below the resolution of the numbers change nothing.",
+    "ib-3.7",
+    "A low learning rate need not converge: steps below the resolution of the numbers change nothing.",
     needs=["sgd"],
     setting={"lr": 1e-9},
     reading="may never converge",
@@ -162,19 +175,24 @@ def a_rate_below_the_resolution_stands_still(lib, trial, lr):
 
 
 @claim(
-    "ib-3.7", "Rates that fall off too fast stop descent short of the minimum.",
+    "ib-3.7",
+    "Rates that fall off too fast stop descent short of the minimum.",
     needs=["sgd", "exponential_decay"],
     given={"percent": sizes(1, 40), "factor": reals(0.1, 0.5)},
     reading="may never converge",
     expect=HOLDS,
     sabotage={
         "the rate does not fall": {"exponential_decay": lambda sound: lambda step, *, lr, factor: lr},
-        "the rate falls as one over the step": {"exponential_decay": lambda sound: lambda step, *, lr, factor: lr / (1 + step / 10)},
+        "the rate falls as one over the step": {
+            "exponential_decay": lambda sound: lambda step, *, lr, factor: lr / (1 + step / 10)
+        },
     },
 )
 def rates_that_fall_too_fast_stop_short(lib, trial, percent, factor):
-    """Reading: with lr_t = lr·factorᵗ, lr <= 0.4, descent on w²/2 from 1 never comes below (1 - lr)^(1/(1 - factor)), here within 20 steps.
-    Why: 1 - lr·factorᵗ >= (1 - lr)^(factorᵗ) by concavity (Bernoulli), and the exponents sum to at most 1/(1 - factor)."""
+    """Reading: with lr_t = lr·factorᵗ, lr <= 0.4, descent on w²/2 from
+    1 never comes below (1 - lr)^(1/(1 - factor)), here within 20 steps.
+    Why: 1 - lr·factorᵗ >= (1 - lr)^(factorᵗ) by concavity
+    (Bernoulli), and the exponents sum to at most 1/(1 - factor)."""
     lr = percent / 100
     w, lowest = one(trial.device), 1.0
     for step in range(20):
