@@ -42,6 +42,8 @@ class Plant:
 
 def scaled(component: Component, backward: Backward, c: float) -> Callable[..., Any]:
     """c·f with a backward of f; the backward sees the y of f, as if c belonged to the cotangent."""
+    if c == 1:
+        return component.style(component.forward, backward)
     return component.style(
         lambda *x: c * component.forward(*x), lambda dy, y, *x: backward(c * dy, component.forward(*x), *x)
     )
