@@ -23,7 +23,7 @@ from claims.initialization.networks import (
 from claims.lab import tasks
 from claims.lab.training import accuracy, fit, mlp
 
-STEPS = 100
+STEPS = 60
 STUCK = (
     "Zero weights stop a net whose hidden activation is zero at zero, as tanh and ReLU are; nets without a hidden "
     "layer learn, and so do sigmoid nets unless the classes are exactly balanced."
@@ -154,7 +154,7 @@ def zero_weights_stop_a_net_of_tanh_or_relu_units(
     },
 )
 def zero_weights_stop_a_net_only_behind_units_silent_at_zero(lib: Any, trial: Any, of: str) -> Evidence:
-    """Reading: after 100 steps on a separable task, tanh and ReLU nets are no better than the commoner class; the
+    """Reading: after 60 steps on a separable task, tanh and ReLU nets are no better than the commoner class; the
     sigmoid net and the net without hidden layer are right on at least nine points in ten.
     Why: the output weights' gradient is the hidden signal times the error, and f(0) decides whether there is a
     signal."""
