@@ -1,7 +1,7 @@
 """Regularisers: dropout and its mask, penalties on the weights, max-norm, ridge regression, early stopping.
 
-Below, dy is the gradient of the loss by the result y and dx, dw those by the inputs. Random masks are drawn from a passed
-generator, outside of what is differentiated.
+Below, dy is the gradient of the loss by the result y and dx, dw those by the inputs. Random masks are drawn from a
+passed generator, outside of what is differentiated.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def masked_forward(x: torch.Tensor, m: torch.Tensor, *, keep: float = 1.0) -> tu
         (1) y = m · x / keep
     Backward:
         (2) dx = m · dy / keep
-    Conventions: x and m broadcast, so that a mask can serve a whole batch; m is given, not learned, and gets no gradient.
+    Conventions: x and m broadcast, so that a mask can serve a whole batch; m is given, not learned, and gets no
+        gradient.
     Errors: ValueError unless 0 < keep <= 1 and the shapes broadcast.
     Source: Srivastava et al., Dropout, JMLR 15 (2014), section 10.
     """
@@ -67,7 +68,8 @@ masked = Differentiable(masked_forward, masked_backward)
 
 
 def dropout(x: torch.Tensor, p: float, *, generator: torch.Generator, training: bool = True) -> torch.Tensor:
-    """Inverted dropout: in training a unit is zeroed with probability p, else divided by 1 - p; evaluation changes nothing.
+    """Inverted dropout: in training a unit is zeroed with probability p, else divided by 1 - p; evaluation changes
+    nothing.
 
     Shapes: x (...) -> y (...)
     (1) training: y = m · x / (1 - p), with a fresh mask m at every call
@@ -83,7 +85,8 @@ def dropout(x: torch.Tensor, p: float, *, generator: torch.Generator, training: 
 
 
 def dropout_classic(x: torch.Tensor, p: float, *, generator: torch.Generator, training: bool = True) -> torch.Tensor:
-    """Dropout as first published: in training a unit is zeroed with probability p, in evaluation all are multiplied by 1 - p.
+    """Dropout as first published: in training a unit is zeroed with probability p, in evaluation all are multiplied
+    by 1 - p.
 
     Shapes: x (...) -> y (...)
     (1) training: y = m · x, with a fresh mask m at every call
@@ -251,7 +254,8 @@ def early_stopping(losses: Sequence[float], *, patience: int, least_gain: float 
         )
     if patience < 1 or not least_gain >= 0:
         raise ValueError(
-            f"early_stopping got patience={patience}, least_gain={least_gain}, expected patience >= 1 and least_gain >= 0"
+            f"early_stopping got patience={patience}, least_gain={least_gain}, expected patience >= 1 and least_gain "
+            f">= 0"
         )
     best = 0
     for epoch, loss in enumerate(losses):
@@ -297,10 +301,11 @@ def _check_ridge(x: torch.Tensor, y: torch.Tensor, penalty: float) -> None:
     require_dims("ridge", 2, x=x)
     if y.shape != x.shape[:-1]:
         raise ValueError(
-            f"ridge got targets that do not fit: y {tuple(y.shape)}, expected {tuple(x.shape[:-1])}, one for each row of x"
+            f"ridge got targets that do not fit: y {tuple(y.shape)}, expected {tuple(x.shape[:-1])}, one for each row "
+            f"of x"
         )
     if not penalty >= 0 or (penalty == 0 and x.shape[-2] < x.shape[-1]):
         raise ValueError(
             f"ridge has no unique solution: penalty={penalty} with {x.shape[-2]} samples of {x.shape[-1]} features; "
-            "expected penalty > 0, or penalty = 0 and at least as many samples as features"
+            f"expected penalty > 0, or penalty = 0 and at least as many samples as features"
         )

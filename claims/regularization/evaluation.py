@@ -1,4 +1,6 @@
-"""What dropout does outside training: nothing in the inverted form, a multiplication by the keep probability in the classic one."""
+"""What dropout does outside training: nothing in the inverted form, a multiplication by the keep probability in the
+classic one.
+"""
 
 from __future__ import annotations
 
@@ -52,8 +54,8 @@ def inverted_dropout_does_nothing_outside_training(lib: Any, x: torch.Tensor, p:
     needs=["dropout_classic"],
     given={"x": normals((3, 8)), "p": probabilities(0.1, 0.9), "seed": seeds()},
     expect=REFUTED(
-        instead="Dropout in its first form does not drop outside training but multiplies by the keep probability 1 - p; "
-        "only inverted dropout, the form in use today, does nothing there.",
+        instead="Dropout in its first form does not drop outside training but multiplies by the keep probability 1 - "
+        "p; only inverted dropout, the form in use today, does nothing there.",
         by="evaluation_of_classic_dropout_is_its_training_mean",
     ),
     sabotage={
@@ -73,7 +75,8 @@ def classic_dropout_does_nothing_outside_training(lib: Any, x: torch.Tensor, p: 
 
 @claim(
     "gfg-35.7",
-    "At test time no neuron is dropped: the net computes what it would compute without dropout layers, the same every time.",
+    "At test time no neuron is dropped: the net computes what it would compute without dropout layers, the same every "
+    "time.",
     needs=["dropout", "dense", "relu"],
     given={
         "x": normals((4, 6)),
@@ -113,8 +116,9 @@ def every_neuron_takes_part_at_test_time(
     needs=["dropout_classic"],
     setting={"p": 0.2, "factor": lambda p: p},
     expect=REFUTED(
-        instead="The factor is the probability of keeping a neuron, 1 - p, and only in classic dropout; inverted dropout divides "
-        "by 1 - p in training and needs no factor at test time. At p = 0.5 the two factors happen to agree.",
+        instead="The factor is the probability of keeping a neuron, 1 - p, and only in classic dropout; inverted "
+        "dropout divides by 1 - p in training and needs no factor at test time. At p = 0.5 the two factors happen to "
+        "agree.",
         by="evaluation_of_classic_dropout_is_its_training_mean",
     ),
     sabotage={
@@ -192,7 +196,8 @@ def inverted_dropout_keeps_the_mean(lib: Any, trial: Trial, p: float) -> Evidenc
     """
     return trial.mean(
         lambda n, g: lib.dropout(_ones(n, g), p, generator=g), 1.0,
-        detects=0.02, spread=(p / (1 - p)) ** 0.5, bounds=(0.0, 1 / (1 - p)), what="mean training output of a neuron whose output is 1",
+        detects=0.02, spread=(p / (1 - p)) ** 0.5, bounds=(0.0, 1 / (1 - p)),
+        what="mean training output of a neuron whose output is 1",
     )  # fmt: skip
 
 
@@ -217,7 +222,8 @@ def inverted_dropout_keeps_the_mean(lib: Any, trial: Trial, p: float) -> Evidenc
     },
 )
 def scaling_keeps_the_next_layers_mean_input(lib: Any, trial: Trial, p: float) -> Evidence:
-    """Reading: a linear layer over eight dropped-out neurons has in training the mean that it has at test time, to 0.02.
+    """Reading: a linear layer over eight dropped-out neurons has in training the mean that it has at test time, to
+    0.02.
 
     Why: expectation and linear layer change places.
     """
@@ -238,8 +244,8 @@ def scaling_keeps_the_next_layers_mean_input(lib: Any, trial: Trial, p: float) -
     needs=["dropout", "dense", "relu"],
     setting={"p": 0.5},
     expect=REFUTED(
-        instead="The scaling makes the mean input of the next layer right, nothing more: behind a non-linearity the means differ "
-        "(here 1/2 in training against 0 at test time), and at test time the output no longer scatters.",
+        instead="The scaling makes the mean input of the next layer right, nothing more: behind a non-linearity the "
+        "means differ (here 1/2 in training against 0 at test time), and at test time the output no longer scatters.",
         by="scaling_keeps_the_next_layers_mean_input",
     ),
     sabotage={"leaves the kink out": {"relu": lambda sound: lambda z: sound(z) - sound(-z)}},

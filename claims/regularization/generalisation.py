@@ -1,4 +1,6 @@
-"""Whether regularisation makes nets answer better on new data: it does where they overfit, and costs something where they do not."""
+"""Whether regularisation makes nets answer better on new data: it does where they overfit, and costs something where
+they do not.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ FEW = 100
     sabotage={"drops nothing": {"p": instead(0.0)}},
 )
 def dropout_lowers_the_loss_on_new_data(lib: Any, trial: Trial, recipe: Recipe, points: int, p: float) -> Evidence:
-    """Reading: trained on the same data from the same weights, the net with p = 0.5 has the lower cross-entropy on 500 fresh points.
+    """Reading: trained on the same data from the same weights, the net with p = 0.5 has the lower cross-entropy on
+    500 fresh points.
 
     Why: the noise keeps the net from fitting wrong labels; a net that cannot fit them loses capacity and gains nothing.
     """
@@ -55,7 +58,8 @@ def dropout_lowers_the_loss_on_new_data(lib: Any, trial: Trial, recipe: Recipe, 
     sabotage={"drops nothing": {"p": instead(0.0)}},
 )
 def dropout_narrows_the_gap_between_new_and_training_data(lib: Any, trial: Trial, p: float) -> Evidence:
-    """Reading: 16 hidden neurons, 100 points, a fifth of the labels wrong: loss on new data minus loss on training data is smaller.
+    """Reading: 16 hidden neurons, 100 points, a fifth of the labels wrong: loss on new data minus loss on training
+    data is smaller.
 
     Why: what the net has learned by heart costs nothing on training data and much on new data.
     """
@@ -70,7 +74,8 @@ def dropout_narrows_the_gap_between_new_and_training_data(lib: Any, trial: Trial
     needs=ROLES,
     setting={"recipe": Recipe(width=16, p=0.5, steps=60, lr=0.05), "points": FEW},
     expect=REFUTED(
-        instead="Dropout narrows the gap between training and new data; on few points with wrong labels a wide gap remains.",
+        instead="Dropout narrows the gap between training and new data; on few points with wrong labels a wide gap "
+        "remains.",
         by="dropout_narrows_the_gap_between_new_and_training_data",
     ),
     sabotage={
@@ -125,8 +130,8 @@ def a_rate_from_a_fifth_to_a_half_is_better_than_none(
     needs=ROLES,
     setting={"points": 150, "small": 2, "large": 16, "p": 0.5},
     expect=CONDITIONAL(
-        "the larger net is the one that overfits more, and the rate is large enough to stop it: 2 against 16 neurons on 150 "
-        "points; on 30 points 32 neurons learn all labels by heart in spite of dropout, and 4 gain more",
+        "the larger net is the one that overfits more, and the rate is large enough to stop it: 2 against 16 neurons "
+        "on 150 points; on 30 points 32 neurons learn all labels by heart in spite of dropout, and 4 gain more",
         within={"points": instead(150), "small": instead(2), "large": instead(16)},
         beyond={"points": instead(30), "small": instead(4), "large": instead(32)},
     ),
@@ -162,9 +167,11 @@ def dropout_helps_a_larger_net_more(lib: Any, trial: Trial, points: int, small: 
 def l2_raises_accuracy_on_validation_data(
     lib: Any, trial: Trial, recipe: Recipe, points: int, penalty: float
 ) -> Evidence:
-    """Reading: trained on the same data from the same weights, the net with L2 answers right on more of 500 fresh points, by 0.02.
+    """Reading: trained on the same data from the same weights, the net with L2 answers right on more of 500 fresh
+    points, by 0.02.
 
-    Why: the penalty makes wrong labels expensive to learn; where nothing is learned by heart it only pulls away from the solution.
+    Why: the penalty makes wrong labels expensive to learn; where nothing is learned by heart it only pulls away from
+    the solution.
     """
     pair = contest(lib, [_with(recipe, penalty=penalty), recipe], fresh_error, points=points)
     return trial.prefers(pair, margin=0.02, what="errors on validation data: L2 is better than none by 0.02")
@@ -193,8 +200,8 @@ def _plane(shape: tuple[int, ...], generator: torch.Generator) -> Data:
 def many_neurons_with_regularisation_can_be_more_accurate(
     lib: Any, trial: Trial, task: Callable[..., Data], wide: int
 ) -> Evidence:
-    """Reading: on 100 points of a noisy exclusive-or, 32 neurons with an L2 penalty of 0.001 make fewer errors on new data
-    than 2 neurons, by 0.02.
+    """Reading: on 100 points of a noisy exclusive-or, 32 neurons with an L2 penalty of 0.001 make fewer errors on new
+    data than 2 neurons, by 0.02.
 
     Why: two half-planes cut out no checkerboard from most starts; with many neurons some start in a useful place.
     """
@@ -211,7 +218,9 @@ FEW_SAMPLES, MANY_SAMPLES = 60, 2000
 def _ridge_contest(
     lib: Any, samples: int, penalty: float
 ) -> Callable[[int, torch.Generator], tuple[torch.Tensor, torch.Tensor]]:
-    """Squared distance of the fitted from the true 50 weights, which is the excess test error: with the penalty and without."""
+    """Squared distance of the fitted from the true 50 weights, which is the excess test error: with the penalty and
+    without.
+    """
 
     def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         w = torch.randn(n, 50, generator=g, dtype=torch.float64, device=g.device) / 50**0.5
@@ -237,9 +246,11 @@ def _ridge_contest(
     sabotage={"no penalty": {"penalty": instead(0.0)}, "ignores the penalty": {"ridge": with_arguments(penalty=0.0)}},
 )
 def a_penalty_lowers_test_error(lib: Any, trial: Trial, samples: int, penalty: float) -> Evidence:
-    """Reading: ridge regression with penalty 10 has a mean squared test error lower by 0.02 than least squares (noise variance 0.25).
+    """Reading: ridge regression with penalty 10 has a mean squared test error lower by 0.02 than least squares (noise
+    variance 0.25).
 
-    Why: least squares adds 0.25·50/(60 - 51) to the error, the penalty trades that for a little bias; with 2000 samples it adds 0.006.
+    Why: least squares adds 0.25·50/(60 - 51) to the error, the penalty trades that for a little bias; with 2000
+    samples it adds 0.006.
     """
     return trial.prefers(
         _ridge_contest(lib, samples, penalty),
@@ -264,8 +275,8 @@ def a_penalty_lowers_test_error(lib: Any, trial: Trial, samples: int, penalty: f
 def a_penalty_of_any_size_lowers_test_error(lib: Any, trial: Trial, penalty: float) -> Evidence:
     """Reading: on 100 samples, with the penalty the mean squared test error is lower by 0.02 than without.
 
-    Why: the penalty that Bayes would choose is the ratio of the variances of noise and weight, 0.25/0.02 = 12.5; at 10⁵ the model
-    predicts zero, whose error is 1, while least squares adds 0.25·50/(100 - 51) = 0.26.
+    Why: the penalty that Bayes would choose is the ratio of the variances of noise and weight, 0.25/0.02 = 12.5; at
+    10⁵ the model predicts zero, whose error is 1, while least squares adds 0.25·50/(100 - 51) = 0.26.
     """
     return trial.prefers(
         _ridge_contest(lib, 100, penalty), margin=0.02, what="test error: the penalty is better than none by 0.02"

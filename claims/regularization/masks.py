@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from assay.claim import CONDITIONAL, CORRECTION, HOLDS, claim
+from assay.claim import CONDITIONAL, HOLDS, claim
 from assay.decide.trial import Trial
-from assay.evidence import Evidence, at_least, close, differs, equal
+from assay.evidence import Evidence, at_least, close, equal
 from assay.sabotage import identity, instead, with_arguments
 from assay.strategies import normals, probabilities, seeds
 
@@ -65,7 +65,8 @@ def _exactly_two(sound: Role) -> Role:
 
 @claim(
     "gfg-19.8",
-    "In training, dropout switches each neuron off by a coin of its own that falls on drop with the rate's probability.",
+    "In training, dropout switches each neuron off by a coin of its own that falls on drop with the rate's "
+    "probability.",
     also=["gfg-35.2"],
     needs=["dropout"],
     cases=[{"p": 0.2}, {"p": 0.7}],
@@ -81,7 +82,8 @@ def _exactly_two(sound: Role) -> Role:
 def dropout_tosses_a_coin_for_each_neuron(lib: Any, trial: Trial, p: float) -> Evidence:
     """Reading: P(zero) = p for one neuron and p² for two neurons of one layer, to 0.01.
 
-    Why: the entries of the mask are independent Bernoulli variables; for two, p² with probability p each means independent.
+    Why: the entries of the mask are independent Bernoulli variables; for two, p² with probability p each means
+    independent.
     """
 
     def off(n: int, g: torch.Generator) -> torch.Tensor:
@@ -138,7 +140,8 @@ def a_dropped_neuron_is_missing_in_both_passes(
     },
 )
 def every_iteration_draws_a_new_mask(lib: Any, trial: Trial, p: float) -> Evidence:
-    """Reading: a neuron is off in two iterations running with probability p², to 0.01, and likewise in two examples of a batch.
+    """Reading: a neuron is off in two iterations running with probability p², to 0.01, and likewise in two examples
+    of a batch.
 
     Why: independent draws of probability p each.
     """
@@ -172,7 +175,8 @@ def every_iteration_draws_a_new_mask(lib: Any, trial: Trial, p: float) -> Eviden
 def a_dropped_neuron_does_not_reach_the_next_layer(
     lib: Any, h: torch.Tensor, other: torch.Tensor, w: torch.Tensor, seed: int, p: float
 ) -> Evidence:
-    """Reading: with one mask, changing the activations of dropped neurons leaves the next layer's input the same to the last bit.
+    """Reading: with one mask, changing the activations of dropped neurons leaves the next layer's input the same to
+    the last bit.
 
     Why: a dropped activation enters only as 0 times its value.
     """
@@ -201,7 +205,8 @@ def a_dropped_neuron_does_not_reach_the_next_layer(
 def a_drawn_neuron_sits_out_the_whole_iteration(lib: Any, trial: Trial, n: int, p: float) -> Evidence:
     """Reading: of 32 neurons, each is off for all n examples of the iteration or for none.
 
-    Why: with a coin for each example, a neuron is off for all 64 with probability 2⁻⁶⁴, so nearly every neuron is mixed.
+    Why: with a coin for each example, a neuron is off for all 64 with probability 2⁻⁶⁴, so nearly every neuron is
+    mixed.
     """
     ones = torch.ones(n, 32, dtype=torch.float64, device=trial.device)
     off = lib.dropout(ones, p, generator=trial.generator("mask")) == 0
@@ -211,7 +216,8 @@ def a_drawn_neuron_sits_out_the_whole_iteration(lib: Any, trial: Trial, n: int, 
 
 @claim(
     "gfg-19.11",
-    "Dropout of 0.20 makes each neuron of a layer of ten inactive with probability 0.2, which is not two of ten each time.",
+    "Dropout of 0.20 makes each neuron of a layer of ten inactive with probability 0.2, which is not two of ten each "
+    "time.",
     needs=["dropout"],
     setting={"p": 0.2},
     expect=HOLDS,
@@ -239,58 +245,3 @@ def dropout_of_a_fifth_makes_a_binomial_number_inactive(lib: Any, trial: Trial, 
         what="share that drops exactly two of ten",
     )
     return one & two
-
-
-CURVED = ("sigmoid", "tanh", "softsign")
-STRAIGHT = ("relu", "leaky_relu", "linear")
-
-
-@claim(
-    "gfg-19.9",
-    "Dropout belongs behind the activation: in front of it, it would do something else.",
-    needs=["dropout", *CURVED, *STRAIGHT],
-    cases=[{"activation": name} for name in (*CURVED, *STRAIGHT)],
-    setting={"p": 0.4},
-    expect=CONDITIONAL(
-        "the activation is not positively homogeneous, as sigmoid, tanh and softsign; with ReLU, leaky ReLU or none both places agree",
-        within=lambda activation, p: activation in CURVED,
-    ),
-    sabotage={
-        "drops nothing": {"p": instead(0.0)},
-        "is left in evaluation mode": {"dropout": with_arguments(training=False)},
-    },
-)
-def dropout_in_front_of_the_activation_does_something_else(
-    lib: Any, trial: Trial, activation: str, p: float
-) -> Evidence:
-    """Reading: dropping a(z) and applying a to the dropped z differ somewhere by 0.05, on 1000 values with one mask.
-
-    Why: they agree on kept neurons iff a(z/k) = a(z)/k, and on dropped ones iff a(0) = 0; both hold if a(k·z) = k·a(z) for k > 0.
-    """
-    act = getattr(lib, activation)
-    z = trial.normal(1000)
-    behind = lib.dropout(act(z), p, generator=trial.generator("mask"))
-    in_front = act(lib.dropout(z, p, generator=trial.generator("mask")))
-    return differs(behind, in_front, by=0.05, what="largest difference between the two places falls short of 0.05 by")
-
-
-@claim(
-    "gfg-19.9",
-    "With a ReLU, dropout in front of the activation and behind it are the same.",
-    reading=CORRECTION,
-    needs=["dropout", "relu"],
-    given={"z": normals((4, 10)), "p": probabilities(0.1, 0.9), "seed": seeds()},
-    expect=HOLDS,
-    sabotage={
-        "ReLU with a threshold at one": {"relu": lambda sound: lambda z: sound(z - 1)},
-        "ReLU followed by a square": {"relu": lambda sound: lambda z: sound(z).square()},
-    },
-)
-def dropout_and_relu_can_change_places(lib: Any, z: torch.Tensor, p: float, seed: int) -> Evidence:
-    """Reading: dropout(relu(z)) = relu(dropout(z)) with one mask.
-
-    Why: max(k·z, 0) = k·max(z, 0) for every k >= 0, in particular for k = 0 and k = 1/(1 - p).
-    """
-    behind = lib.dropout(lib.relu(z), p, generator=_seeded(z, seed))
-    in_front = lib.relu(lib.dropout(z, p, generator=_seeded(z, seed)))
-    return close(behind, in_front, operations=4, what="the two places differ by")

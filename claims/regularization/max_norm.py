@@ -37,7 +37,8 @@ def _lengths(w: torch.Tensor) -> torch.Tensor:
     },
 )
 def max_norm_bounds_the_weights_into_each_neuron(lib: Any, w: torch.Tensor, c: float) -> Evidence:
-    """Reading: every row of the projected matrix has Euclidean length <= c, each entry is <= c, and rows within c are untouched.
+    """Reading: every row of the projected matrix has Euclidean length <= c, each entry is <= c, and rows within c are
+    untouched.
 
     Why: a longer row is divided by its length and multiplied by c; an entry is never larger than its row's length.
     """
@@ -59,14 +60,15 @@ def max_norm_bounds_the_weights_into_each_neuron(lib: Any, w: torch.Tensor, c: f
     needs=["max_norm", "dense", "mean_squared_error", "sgd"],
     setting={"projected": False},
     expect=REFUTED(
-        instead="Max-norm limits the length of the weights into each neuron at the moment of its projection; a gradient step in between "
-        "can carry them over the limit, so the projection has to follow each update.",
+        instead="Max-norm limits the length of the weights into each neuron at the moment of its projection; a "
+        "gradient step in between can carry them over the limit, so the projection has to follow each update.",
         by="max_norm_bounds_the_weights_into_each_neuron",
     ),
     sabotage={"projects again after the update": {"projected": instead(True)}},
 )
 def max_norm_still_holds_after_a_gradient_step(lib: Any, trial: Trial, projected: bool) -> Evidence:
-    """Reading: one step of gradient descent from projected weights (c = 2), towards larger targets, leaves each row within c.
+    """Reading: one step of gradient descent from projected weights (c = 2), towards larger targets, leaves each row
+    within c.
 
     Why not: the gradient knows nothing of the limit.
     """

@@ -24,7 +24,9 @@ def _normal(*shape: int, generator: torch.Generator) -> torch.Tensor:
 
 
 def _images(lib: Any, templates: torch.Tensor, n: int, g: torch.Generator, *, by_place: bool) -> Pair:
-    """Shifted noisy templates: x (R, n, 8, 8), y (R, n) = ±1 for which of two templates, or for one shifted up or down."""
+    """Shifted noisy templates: x (R, n, 8, 8), y (R, n) = ±1 for which of two templates, or for one shifted up or
+    down.
+    """
     replicas = templates.shape[0]
     moved = torch.stack([lib.translate(templates, *shift, wrap=True) for shift in SHIFTS], 2)  # (R, 2, 9, 8, 8)
     which = torch.randint(2, (replicas, n), generator=g, device=g.device)
@@ -49,8 +51,8 @@ def _fitted_error(lib: Any, train: Pair, test: Pair, penalty: float) -> torch.Te
     needs=["translate", "ridge"],
     setting={"by_place": False, "points": 10, "shifts": SHIFTS},
     expect=CONDITIONAL(
-        "the variation leaves the right answer as it is: shifts by a pixel help to tell two patterns apart, wherever they stand, "
-        "and do harm where the answer is the place of the pattern",
+        "the variation leaves the right answer as it is: shifts by a pixel help to tell two patterns apart, wherever "
+        "they stand, and do harm where the answer is the place of the pattern",
         within={"by_place": instead(False), "points": instead(10)},
         beyond={"by_place": instead(True), "points": instead(30)},
     ),
@@ -59,9 +61,11 @@ def _fitted_error(lib: Any, train: Pair, test: Pair, penalty: float) -> torch.Te
 def small_variations_improve_generalisation(
     lib: Any, trial: Trial, by_place: bool, points: int, shifts: list[tuple[int, int]]
 ) -> Evidence:
-    """Reading: a linear classifier of 8×8 images fitted to the points and all their shifts by a pixel has the lower test error.
+    """Reading: a linear classifier of 8×8 images fitted to the points and all their shifts by a pixel has the lower
+    test error.
 
-    Why: the shifted copies stand for the variation that test images have; if they carry wrong labels, the fit averages over both.
+    Why: the shifted copies stand for the variation that test images have; if they carry wrong labels, the fit
+    averages over both.
     """
 
     def pair(n: int, g: torch.Generator) -> Pair:
@@ -110,8 +114,8 @@ def altered_copies_enlarge_the_training_set(lib: Any, x: torch.Tensor, copies: i
     needs=["add_noise", "ridge"],
     setting={"samples": 20, "fresh_instead": False},
     expect=REFUTED(
-        instead="Copies add no information about the labels: they make the fit smoother, as a penalty does, but its error stays near that of "
-        "the original samples, far from what as many new samples would give.",
+        instead="Copies add no information about the labels: they make the fit smoother, as a penalty does, but its "
+        "error stays near that of the original samples, far from what as many new samples would give.",
         by="altered_copies_are_no_new_samples",
     ),
     sabotage={
@@ -120,9 +124,11 @@ def altered_copies_enlarge_the_training_set(lib: Any, x: torch.Tensor, copies: i
     },
 )
 def altered_copies_are_as_good_as_new_samples(lib: Any, trial: Trial, samples: int, fresh_instead: bool) -> Evidence:
-    """Reading: least squares on 20 samples and 9 noisy copies of each has at most 0.1 more excess test error than on 200 samples.
+    """Reading: least squares on 20 samples and 9 noisy copies of each has at most 0.1 more excess test error than on
+    200 samples.
 
-    Why not: with noise variance 0.25 and 15 weights the former has about 0.25·15/(20 - 16) = 0.9, the latter 0.25·15/184 = 0.02.
+    Why not: with noise variance 0.25 and 15 weights the former has about 0.25·15/(20 - 16) = 0.9, the latter
+    0.25·15/184 = 0.02.
     """
 
     def pair(n: int, g: torch.Generator) -> Pair:
@@ -142,7 +148,8 @@ def altered_copies_are_as_good_as_new_samples(lib: Any, trial: Trial, samples: i
     sabotage={"a thousand originals, which leave nothing to gain": {"samples": instead(1000)}},
 )
 def altered_copies_are_no_new_samples(lib: Any, trial: Trial, samples: int) -> Evidence:
-    """Reading: ten times as many new samples give an excess test error lower by 0.1 than nine noisy copies of each of 20.
+    """Reading: ten times as many new samples give an excess test error lower by 0.1 than nine noisy copies of each of
+    20.
 
     Why: the copies repeat the same 20 label errors.
     """
@@ -157,7 +164,9 @@ def altered_copies_are_no_new_samples(lib: Any, trial: Trial, samples: int) -> E
 def _excess(
     lib: Any, replicas: int, samples: int, g: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Squared distance (R,) from the true weights: of the fit to samples and nine copies each, to ten times the samples, to the samples."""
+    """Squared distance (R,) from the true weights: of the fit to samples and nine copies each, to ten times the
+    samples, to the samples.
+    """
     w = _normal(replicas, 15, generator=g)
     x = _normal(replicas, 10 * samples, 15, generator=g)
     y = (x @ w.unsqueeze(-1))[..., 0] + 0.5 * _normal(replicas, 10 * samples, generator=g)
@@ -190,7 +199,8 @@ def _expected(loss: sympy.Expr, noise: tuple[sympy.Symbol, ...], sd: sympy.Symbo
     },
 )
 def noise_on_the_inputs_is_an_l2_penalty(lib: Any, trial: Trial, penalty: Callable[[Any, Any], Any]) -> Evidence:
-    """Reading: E (w·(x + n) - y)² = (w·x - y)² + s²·|w|² for noise n of standard deviation s, as formula and measured to 3 percent.
+    """Reading: E (w·(x + n) - y)² = (w·x - y)² + s²·|w|² for noise n of standard deviation s, as formula and measured
+    to 3 percent.
 
     Why: the noise has mean 0, so the cross term vanishes and w·n has the variance s²·|w|².
     """
@@ -229,10 +239,11 @@ def noise_on_the_inputs_is_an_l2_penalty(lib: Any, trial: Trial, penalty: Callab
     },
 )
 def a_fit_to_noisy_copies_is_the_ridge_fit(lib: Any, trial: Trial, strength: Callable[[int, float], float]) -> Evidence:
-    """Reading: for 50 samples of 10 features and 400 copies with noise 0.7, the fit to all copies is five times nearer to ridge
-    than to plain least squares.
+    """Reading: for 50 samples of 10 features and 400 copies with noise 0.7, the fit to all copies is five times
+    nearer to ridge than to plain least squares.
 
-    Why: the copies' mean xᵀx is that of the originals plus n·s²·I, their mean xᵀy the same; both scatter by 1/√400 = 1/20.
+    Why: the copies' mean xᵀx is that of the originals plus n·s²·I, their mean xᵀy the same; both scatter by 1/√400 =
+    1/20.
     """
     x = trial.normal(50, 10, stream="x")
     y = x @ trial.normal(10, stream="w") + 0.5 * trial.normal(50, stream="noise")

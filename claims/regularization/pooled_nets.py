@@ -1,4 +1,6 @@
-"""Pooling as regularisation: a convolutional net with fewer numbers before its dense layer, on images with wrong labels."""
+"""Pooling as regularisation: a convolutional net with fewer numbers before its dense layer, on images with wrong
+labels.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def _scores(lib: Any, params: Parameters, x: torch.Tensor, pool: Pool) -> torch.
 
 
 def _gap(lib: Any, pool: Pool, n: int, g: torch.Generator, seed: int) -> torch.Tensor:
-    """Train n nets on 40 images each, a fifth of them with wrong labels: loss on 200 new images minus loss on the 40."""
+    """Train n nets on 40 images each, a fifth of them with wrong labels: loss on 200 new images minus loss on the
+    40.
+    """
 
     def images(count: int) -> tuple[torch.Tensor, torch.Tensor]:
         x, y = bars((n, count), SIDE, g)
@@ -85,9 +89,11 @@ def _gap(lib: Any, pool: Pool, n: int, g: torch.Generator, seed: int) -> torch.T
     },
 )
 def pooling_narrows_the_gap(lib: Any, trial: Trial, pool: Pool, plain: Pool) -> Evidence:
-    """Reading: on 40 images of bars with a fifth of the labels wrong, 2×2 max-pooling before the dense layer lowers the gap.
+    """Reading: on 40 images of bars with a fifth of the labels wrong, 2×2 max-pooling before the dense layer lowers
+    the gap.
 
-    Why: the dense layer has a quarter of the weights and sees less of each image's noise, so it learns fewer labels by heart.
+    Why: the dense layer has a quarter of the weights and sees less of each image's noise, so it learns fewer labels
+    by heart.
     """
 
     def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -107,8 +113,8 @@ def pooling_narrows_the_gap(lib: Any, trial: Trial, pool: Pool, plain: Pool) -> 
     needs=ROLES,
     setting={"pool": two_by_two},
     expect=REFUTED(
-        instead="Pooling narrows the gap, since the dense layer behind it has fewer weights; on few images a wide gap remains. Only pooling "
-        "over the whole map, which leaves one number per map, all but closes it here.",
+        instead="Pooling narrows the gap, since the dense layer behind it has fewer weights; on few images a wide gap "
+        "remains. Only pooling over the whole map, which leaves one number per map, all but closes it here.",
         by="pooling_narrows_the_gap",
     ),
     sabotage={"pools over the whole map": {"pool": instead(over_the_whole_map)}},

@@ -1,4 +1,6 @@
-"""What the dropout rate does: how much it drops, how much noise it makes, when it does nothing and when it does too much."""
+"""What the dropout rate does: how much it drops, how much noise it makes, when it does nothing and when it does too
+much.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def _keeps_instead(sound: Any) -> Any:
 
 @claim(
     "gfg-19.10",
-    "At the usual small rates of 0.2 and 0.25 the noise of dropout is a quarter and a third of the signal; at 0.5 it equals it.",
+    "At the usual small rates of 0.2 and 0.25 the noise of dropout is a quarter and a third of the signal; at 0.5 it "
+    "equals it.",
     needs=["dropout"],
     cases=[{"p": 0.2}, {"p": 0.25}, {"p": 0.5}],
     expect=HOLDS,
@@ -42,7 +45,8 @@ def the_noise_of_dropout_grows_with_the_rate(lib: Any, trial: Trial, p: float) -
     noise, largest = p / (1 - p), max(1.0, (p / (1 - p)) ** 2)
     mean = trial.mean(
         lambda n, g: lib.dropout(_ones(n, g), p, generator=g), 1.0,
-        detects=0.01, spread=noise**0.5, bounds=(0.0, 1 / (1 - p)), what="mean training output of a neuron whose output is 1",
+        detects=0.01, spread=noise**0.5, bounds=(0.0, 1 / (1 - p)),
+        what="mean training output of a neuron whose output is 1",
     )  # fmt: skip
     return mean & trial.mean(
         lambda n, g: (lib.dropout(_ones(n, g), p, generator=g) - 1).square(), noise,
@@ -87,7 +91,8 @@ def the_rate_is_the_share_of_neurons_dropped(lib: Any, trial: Trial, p: float) -
 def a_tiny_rate_does_nothing_at_all(lib: Any, trial: Trial, p: float) -> Evidence:
     """Reading: in training, 4096 outputs are the inputs to the last bit.
 
-    Why: at p = 0 the mask is all ones and the divisor 1; at p = 0.01 nothing is dropped with probability 0.99⁴⁰⁹⁶ = 1e-18.
+    Why: at p = 0 the mask is all ones and the divisor 1; at p = 0.01 nothing is dropped with probability 0.99⁴⁰⁹⁶ =
+    1e-18.
     """
     x = trial.normal(4096)
     return equal(lib.dropout(x, p, generator=trial.generator("mask")), x, what="outputs that differ from their inputs")
@@ -107,9 +112,11 @@ def a_tiny_rate_does_nothing_at_all(lib: Any, trial: Trial, p: float) -> Evidenc
     },
 )
 def the_effect_of_dropout_vanishes_with_the_rate(lib: Any, trial: Trial, p: float) -> Evidence:
-    """Reading: dropout on the inputs of a linear unit raises its expected squared error by p/(1 - p)·Σ w²x², to 0.005 of Σ w²x².
+    """Reading: dropout on the inputs of a linear unit raises its expected squared error by p/(1 - p)·Σ w²x², to 0.005
+    of Σ w²x².
 
-    Why: the error's mean is unchanged and its variance is that of Σ wx·m/(1 - p): a ridge penalty of size p/(1 - p), which is 0.01 at p = 0.01.
+    Why: the error's mean is unchanged and its variance is that of Σ wx·m/(1 - p): a ridge penalty of size p/(1 - p),
+    which is 0.01 at p = 0.01.
     """
     x = torch.tensor([[0.5, -1.0, 0.8, 1.2]], dtype=torch.float64, device=trial.device)
     w = torch.tensor([[0.9, 0.4, -0.7, 0.3]], dtype=torch.float64, device=trial.device)
@@ -143,8 +150,8 @@ def the_effect_of_dropout_vanishes_with_the_rate(lib: Any, trial: Trial, p: floa
     },
 )
 def too_much_dropout_keeps_the_net_from_learning(lib: Any, trial: Trial, much: float) -> Evidence:
-    """Reading: after the same 50 steps on 60 points, a net of 32 hidden neurons trained with p = 0.99 answers wrongly on a share of its
-    training points that is larger by 0.1 than with p = 0.5.
+    """Reading: after the same 50 steps on 60 points, a net of 32 hidden neurons trained with p = 0.99 answers wrongly
+    on a share of its training points that is larger by 0.1 than with p = 0.5.
 
     Why: with a third of a neuron present on average, most steps see an empty layer, or one neuron multiplied by 100.
     """

@@ -21,7 +21,9 @@ def _recipe(width: int, p: float) -> Recipe:
 
 
 def likeness(lib: Any, params: Parameters, data: Data, fresh: Data) -> torch.Tensor:
-    """The mean size of the correlation between two hidden neurons on new data (R,); a neuron that is always off counts as 0."""
+    """The mean size of the correlation between two hidden neurons on new data (R,); a neuron that is always off
+    counts as 0.
+    """
     h = lib.relu(lib.dense(fresh[0], params[0], params[1]))
     h = h - h.mean(-2, keepdim=True)
     h = h / torch.linalg.vector_norm(h, dim=-2, keepdim=True).clamp_min(1e-12)
@@ -30,7 +32,9 @@ def likeness(lib: Any, params: Parameters, data: Data, fresh: Data) -> torch.Ten
 
 
 def harm(lib: Any, params: Parameters, data: Data, fresh: Data, *, deleted: int) -> torch.Tensor:
-    """By how much the loss on the training points rises when `deleted` hidden neurons are removed, averaged over all blocks of neurons."""
+    """By how much the loss on the training points rises when `deleted` hidden neurons are removed, averaged over all
+    blocks of neurons.
+    """
     x, y = data
     w1, b1, w2, b2 = params
     h = lib.relu(lib.dense(x, w1, b1))
@@ -68,14 +72,15 @@ def neurons_of_a_larger_net_are_less_alike(lib: Any, trial: Trial, small: int, l
     needs=ROLES,
     setting={"p": 0.5, "other": 0.0},
     expect=REFUTED(
-        instead="Dropout makes the hidden neurons of a small net more alike, since each has to stand in for absent ones; the larger the "
-        "net, the weaker the effect.",
+        instead="Dropout makes the hidden neurons of a small net more alike, since each has to stand in for absent "
+        "ones; the larger the net, the weaker the effect.",
         by="neurons_of_a_larger_net_are_less_alike",
     ),
     sabotage={"without dropout against with it": {"p": instead(0.0), "other": instead(0.5)}},
 )
 def dropout_makes_neurons_less_alike(lib: Any, trial: Trial, p: float, other: float) -> Evidence:
-    """Reading: trained on the same 300 points from the same weights, 8 neurons are less correlated on new data with p = 0.5 than without.
+    """Reading: trained on the same 300 points from the same weights, 8 neurons are less correlated on new data with p
+    = 0.5 than without.
 
     Why not: the loss is lowest when any half of the neurons gives the answer, which makes them redundant.
     """
@@ -117,7 +122,8 @@ def a_larger_layer_has_more_sub_networks(lib: Any, trial: Trial, n: int) -> Evid
     sabotage={"drops nothing": {"p": instead(0.0)}},
 )
 def dropout_makes_features_robust(lib: Any, trial: Trial, p: float) -> Evidence:
-    """Reading: removing 4 of 16 hidden neurons after training raises the loss on 100 training points less with p = 0.5 than without.
+    """Reading: removing 4 of 16 hidden neurons after training raises the loss on 100 training points less with p =
+    0.5 than without.
 
     Why: in training a neuron is missing half of the time, so what depends on it alone is expensive.
     """
@@ -132,13 +138,15 @@ def dropout_makes_features_robust(lib: Any, trial: Trial, p: float) -> Evidence:
     needs=ROLES,
     setting={"width": 16, "deleted": 4},
     expect=REFUTED(
-        instead="Features become more robust, not proof: after training with dropout the removal of a quarter of the neurons still does harm.",
+        instead="Features become more robust, not proof: after training with dropout the removal of a quarter of the "
+        "neurons still does harm.",
         by="dropout_makes_features_robust",
     ),
     sabotage={"one neuron of 32 is removed": {"width": instead(32), "deleted": instead(1)}},
 )
 def dropout_leaves_no_fragile_features(lib: Any, trial: Trial, width: int, deleted: int) -> Evidence:
-    """Reading: trained with p = 0.5, removing 4 of 16 hidden neurons raises the loss on 100 training points by less than 0.015.
+    """Reading: trained with p = 0.5, removing 4 of 16 hidden neurons raises the loss on 100 training points by less
+    than 0.015.
 
     Why not: the noise makes leaning on a neuron expensive, not impossible.
     """

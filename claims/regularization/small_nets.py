@@ -1,4 +1,6 @@
-"""One hidden layer on few, wrongly labelled points: the setting in which nets overfit. Many replicas at once; it holds no claim."""
+"""One hidden layer on few, wrongly labelled points: the setting in which nets overfit. Many replicas at once; it
+holds no claim.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,8 @@ def error(lib: Any, params: Parameters, data: Data) -> torch.Tensor:
 def contest(
     lib: Any, recipes: Sequence[Recipe], measure: Measure, *, points: int, task: Task = noisy_halfspace
 ) -> Callable[[int, torch.Generator], tuple[torch.Tensor, ...]]:
-    """Train every recipe on the same data, and from the same weights where widths agree: (n, generator) -> measures (n,).
+    """Train every recipe on the same data, and from the same weights where widths agree: (n, generator) -> measures
+    (n,).
 
     `measure(lib, parameters, data, fresh)` is given the training data and 500 fresh points of the same task.
     """

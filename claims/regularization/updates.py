@@ -1,4 +1,6 @@
-"""Whether the weights of a dropped neuron stay as they are in that iteration: it depends on the mask and on the optimiser."""
+"""Whether the weights of a dropped neuron stay as they are in that iteration: it depends on the mask and on the
+optimiser.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,9 @@ Mask = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 NEEDS = ("dropout", "dense", "relu", "mean_squared_error")
 TRUTH = (
-    "The weights of a dropped neuron stay as they are if it is dropped for every example of the iteration and the update uses "
-    "only this iteration's gradient. Dropout layers draw a mask for each example, and momentum, Adam or a penalty on the weights "
-    "move a weight whose gradient is zero."
+    "The weights of a dropped neuron stay as they are if it is dropped for every example of the iteration and the "
+    "update uses only this iteration's gradient. Dropout layers draw a mask for each example, and momentum, Adam or a "
+    "penalty on the weights move a weight whose gradient is zero."
 )
 HIDDEN = 16
 
@@ -37,7 +39,9 @@ def _mask_each(lib: Any) -> Mask:
 
 
 def _updates(lib: Any, trial: Trial, mask: Mask, step: Step, *, n: int = 32, penalty: float = 0.0) -> Evidence:
-    """A step with all neurons, one with dropout: of the neurons dropped for some example, how many had their weights changed?"""
+    """A step with all neurons, one with dropout: of the neurons dropped for some example, how many had their weights
+    changed?
+    """
     generator = trial.generator("net")
     x, y = trial.normal(1, n, 5, stream="x"), trial.normal(1, n, 1, stream="y")
     params: Parameters = random_layers([5, HIDDEN, 1], 1, generator, gain=2**0.5)
@@ -86,7 +90,8 @@ def _remembers_the_last_gradient(sound: Role) -> Role:
     },
 )
 def plain_descent_leaves_a_dropped_neuron_alone(lib: Any, trial: Trial, penalty: float) -> Evidence:
-    """Reading: incoming weights, bias and outgoing weights of a neuron dropped for the batch are the same bits after the step.
+    """Reading: incoming weights, bias and outgoing weights of a neuron dropped for the batch are the same bits after
+    the step.
 
     Why: the mask is a factor of both gradients, so they are 0, and w - lr·0 = w.
     """

@@ -1,4 +1,6 @@
-"""The regularisation roles played by torch.nn.functional, torch.renorm and torch.linalg. torch has no classic dropout."""
+"""The regularisation roles played by torch.nn.functional, torch.renorm and torch.linalg. torch has no classic
+dropout.
+"""
 
 from __future__ import annotations
 

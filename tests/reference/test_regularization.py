@@ -220,10 +220,13 @@ def test_early_stopping(losses: list[float], patience: int, least_gain: float, w
 
 
 def test_early_stopping_on_all_short_curves() -> None:
-    """Against the definition: the first epoch that ends `patience` epochs without a new minimum, and the minimum until then."""
+    """Against the definition: the first epoch that ends `patience` epochs without a new minimum, and the minimum
+    until then.
+    """
     for losses in itertools.product(range(3), repeat=5):
         for patience in (1, 2, 3):
-            ends = [k for k in range(patience, 5) if min(losses[: k - patience + 1]) <= min(losses[k - patience + 1 : k + 1])]
+            splits = {k: k - patience + 1 for k in range(patience, 5)}
+            ends = [k for k, cut in splits.items() if min(losses[:cut]) <= min(losses[cut : k + 1])]
             stopped = ends[0] if ends else 4
             best = losses.index(min(losses[: stopped + 1]))
             assert ours.early_stopping(losses, patience=patience) == (stopped, best), (losses, patience)
