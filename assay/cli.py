@@ -108,15 +108,13 @@ def read_results(path: Path) -> dict[str, Any]:
 def main() -> None:
     """Entry point: whatever Assay refuses is one line on stderr and exit status 2."""
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False) or 0)
     except AssayError as error:
         problems.print(f"assay: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
-    except typer.Exit as leaving:
-        sys.exit(leaving.exit_code)
     except typer.Abort:
         sys.exit(130)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the argument parser's own errors have no public base class
         _usage(error)
 
 
