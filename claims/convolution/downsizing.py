@@ -1,0 +1,72 @@
+"""When pooling makes a map smaller, and when it does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from assay.claim import CONDITIONAL, claim
+from assay.decide.proofs import Term, both, either, negation, proved
+from assay.decide.trial import Trial
+from assay.evidence import Evidence, fact
+from assay.sabotage import instead, with_arguments
+from claims.convolution.sizes import LAYER
+from claims.lab.sliding import window_count
+
+
+def always(n: Term, K: Term, s: Term, p: Term) -> Term:
+    """All pooling layers."""
+    return n >= 1
+
+
+def takes_away(n: Term, K: Term, s: Term, p: Term) -> Term:
+    """The zeros do not make up for the window, or the windows stand apart on a map of at least three pixels."""
+    return either(2 * p <= K - 2, both(s >= 2, n >= 3))
+
+
+def makes_up(n: Term, K: Term, s: Term, p: Term) -> Term:
+    return negation(takes_away(n, K, s, p))
+
+
+@claim(
+    "gfg-36.8",
+    "In a pooling layer the spatial size of the maps becomes smaller.",
+    needs=["max_pool2d", "average_pool2d"],
+    setting={"layers": always},
+    expect=CONDITIONAL(
+        "the stride is at least 2, or the padding p leaves 2p <= K - 2",
+        within={"layers": instead(takes_away)},
+        beyond={"layers": instead(makes_up)},
+    ),
+    sabotage={
+        "allows every pooling layer": {"layers": instead(always)},
+        "looks at usual pooling only": {"layers": instead(takes_away)},
+        "puts its windows one pixel apart": {"max_pool2d": with_arguments(stride=1)},
+    },
+)
+def pooling_makes_maps_smaller(lib: Any, trial: Trial, layers: Any) -> Evidence:
+    """Reading: ⌊(n + 2p - K)/s⌋ + 1 < n, with padding of at most half the window.
+    Why: windows 2 or more apart halve the size at least; a 3x3 window with stride 1 and padding 1, or a window of one
+    pixel, keeps it, and a 2x2 window with stride 1 and padding 1 enlarges it."""
+
+    def smaller(n: Term, K: Term, s: Term, p: Term) -> Term:
+        return window_count(n, K, s, p) < n
+
+    def considered(n: Term, K: Term, s: Term, p: Term) -> Term:
+        return both(n >= 1, K >= 1, s >= 1, p >= 0, 2 * p <= K, n + 2 * p >= K, layers(n, K, s, p))
+
+    grid = [(n, K, s, p) for n in (3, 7, 8) for K in (1, 2, 3) for s in (1, 2, 3) for p in (0, 1)]
+    chosen = [layer for layer in grid if considered(*layer)]
+    not_smaller = sum(
+        size >= n for n, K, s, p in chosen for pool in (lib.max_pool2d, lib.average_pool2d)
+        for size in _pooled(pool, n, K, s, p, trial.device)
+    )  # fmt: skip
+    return proved(smaller, LAYER, assuming=considered, what="pooling does not make the map smaller") & fact(
+        "sides of pooled maps that are not smaller", not_smaller, 0
+    )
+
+
+def _pooled(pool: Any, n: int, K: int, s: int, p: int, device: torch.device) -> tuple[int, ...]:
+    """(rows, columns) of a pooled map of n x n pixels."""
+    return tuple(pool(torch.ones(1, n, n, device=device), size=K, stride=s, padding=p).shape[-2:])

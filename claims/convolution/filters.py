@@ -1,0 +1,232 @@
+"""What filters detect, and what training makes of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from assay.claim import CORRECTION, HOLDS, REFUTED, claim
+from assay.decide.trial import Trial
+from assay.evidence import Evidence, at_least, at_most, close, curve, equal, gamma
+from assay.sabotage import instead
+from assay.strategies import sizes
+from claims.lab.sliding import dot_products
+from claims.lab.training import gradients
+
+
+def upright_edge(device: torch.device) -> torch.Tensor:
+    """Sobel's kernel (3, 3) for edges between left and right."""
+    return torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]], dtype=torch.float64, device=device)
+
+
+def lying_edge(device: torch.device) -> torch.Tensor:
+    """Sobel's kernel (3, 3) for edges between top and bottom."""
+    return upright_edge(device).mT
+
+
+@claim(
+    "gfg-36.2",
+    "A filter that runs over an image finds its edges.",
+    needs=["conv2d"],
+    cases=[{"edge": column} for column in range(1, 16)],
+    setting={"kernel": upright_edge},
+    covers="edges",
+    expect=HOLDS,
+    sabotage={
+        "looks for lying edges": {"kernel": instead(lying_edge)},
+        "blurs": {"kernel": instead(lambda device: torch.full((3, 3), 1 / 9, dtype=torch.float64, device=device))},
+    },
+)
+def a_filter_answers_at_an_edge_and_nowhere_else(lib: Any, trial: Trial, edge: int, kernel: Any) -> Evidence:
+    """Reading: Sobel's 3x3 kernel gives 4 in the windows across a step of height 1 and exactly zero in all others.
+    Why: its weights add up to zero, so that even areas cancel; the weights on the bright side add up to 4."""
+    x = (torch.arange(16, device=trial.device) >= edge).to(torch.float64).expand(1, 16, 16)
+    y = lib.conv2d(x, kernel(trial.device)[None, None])[0]
+    first = torch.arange(14, device=trial.device)  # a window covers columns first to first + 2
+    expected = 4.0 * ((first < edge) & (edge <= first + 2)).to(torch.float64)
+    return equal(y, expected.expand(14, 14), what="answers that differ from 4 at the edge and 0 elsewhere")
+
+
+def board(device: torch.device) -> torch.Tensor:
+    """A patch (4, 4) of a checkerboard of +1 and -1."""
+    at = torch.arange(4, device=device)
+    return (1 - 2 * ((at[:, None] + at) % 2)).to(torch.float64)
+
+
+def _textures(device: torch.device) -> dict[str, torch.Tensor]:
+    """Periodic textures (4, 4) of +1 and -1, with even areas and stripes of both widths."""
+    at = torch.arange(4, device=device)
+    wide, narrow = (1 - 2 * (at // 2 % 2)).to(torch.float64), (1 - 2 * (at % 2)).to(torch.float64)
+    even = torch.ones(4, 4, dtype=torch.float64, device=device)
+    return {
+        "board": board(device), "even": even, "upright stripes": even * narrow, "lying stripes": even * narrow[:, None],
+        "wide upright stripes": even * wide, "wide board": wide * wide[:, None],
+    }  # fmt: skip
+
+
+@claim(
+    "gfg-36.2",
+    "A filter that runs over an image finds a texture.",
+    needs=["conv2d"],
+    setting={"kernel": board},
+    covers="textures",
+    kind="existence",
+    expect=HOLDS,
+    sabotage={
+        "looks for even areas": {
+            "kernel": instead(lambda device: torch.ones(4, 4, dtype=torch.float64, device=device))
+        },
+        "answers to everything": {"conv2d": lambda sound: lambda x, w: sound(x, w).abs() + 8},
+    },
+)
+def a_filter_answers_to_its_texture_and_to_no_other(lib: Any, trial: Trial, kernel: Any) -> Evidence:
+    """Reading: a kernel equal to a patch of a checkerboard answers with 16 on that texture, and with 0 on five others.
+    Why: the dot product of two patches of signs counts agreement less disagreement, which is zero for these five."""
+    w = kernel(trial.device)[None, None]
+    answers = {
+        name: lib.conv2d(patch.repeat(2, 2)[None], w)[0].abs().max() for name, patch in _textures(trial.device).items()
+    }
+    others = torch.stack([answer for name, answer in answers.items() if name != "board"])
+    return equal(answers["board"], 16.0, what="answer on its own texture differs from 16") & equal(
+        others, torch.zeros_like(others), what="other textures that it answers to"
+    )
+
+
+@claim(
+    "gfg-38.4",
+    "In training the kernel's values move by a slope that adds up, over all positions, upstream slope times patch.",
+    needs=["conv2d"],
+    given={"C": sizes(1, 2), "n": sizes(4, 7), "K": sizes(2, 3)},
+    reading="training moves the kernel downhill",
+    covers="the slope",
+    expect=HOLDS,
+    sabotage={
+        "stops the slope": {"conv2d": lambda sound: lambda x, w: sound(x, w.detach()) + 0 * w.sum()},
+        "is off by one part in ten thousand": {"conv2d": lambda sound: lambda x, w: sound(x, w * 1.0001)},
+    },
+)
+def the_slope_of_a_kernel_adds_upstream_times_patch(lib: Any, trial: Trial, C: int, n: int, K: int) -> Evidence:
+    """Reading: dL/dw[f, c, a, b] = Σ_ij dL/dy[f, i, j] · x[c, i + a, j + b], for any upstream slope.
+    Why: y is linear in w, with the patch as its coefficients; the sum is a sliding dot product too, of x with dL/dy."""
+    x, dy = trial.normal(C, n, n, stream="x"), trial.normal(2, n - K + 1, n - K + 1, stream="dy")
+    w = trial.normal(2, C, K, K, stream="w").requires_grad_()
+    (dw,) = torch.autograd.grad(lib.conv2d(x, w), w, dy)
+    channels = [channel[None] for channel in x]
+    expected = torch.stack([dot_products(channel, dy[:, None]) for channel in channels], 1)  # (2, C, K, K)
+    scale = torch.stack([dot_products(channel.abs(), dy[:, None].abs()) for channel in channels], 1)
+    # One product and at most (n - K + 1)² additions on the way of each term, on both sides.
+    return close(dw, expected, operations=2 * (dy[0].numel() + 1), scale=scale, what="slope of the kernel differs by")
+
+
+IMAGES, STARTS, STEPS = 24, 32, 160
+
+
+def _planted(lib: Any, trial: Trial) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Bright images x (IMAGES, 1, 6, 6), maps y (IMAGES, 1, 4, 4) of a planted filter, and starts w (STARTS, 1, 3, 3).
+
+    Half of the starts lean to positive weights and half to negative ones, by three quarters of their spread.
+    """
+    generator = trial.generator("images")
+    x = torch.rand(IMAGES, 1, 6, 6, generator=generator, dtype=torch.float64, device=trial.device)
+    y = lib.conv2d(x, trial.normal(1, 1, 3, 3, stream="planted").abs()).detach()
+    lean = 0.75 - 1.5 * (torch.arange(STARTS, device=trial.device) % 2)
+    return x, y, trial.normal(STARTS, 1, 3, 3, stream="starts") + lean[:, None, None, None]
+
+
+def _losses_in_training(lib: Any, trial: Trial, activation: Any) -> torch.Tensor:
+    """The loss of every start before the first and after each step of descent: (STEPS + 1, STARTS)."""
+    x, y, w = _planted(lib, trial)
+
+    def loss(params: Any, step: int) -> torch.Tensor:
+        return (activation(lib.conv2d(x, params[0])) - y).square().mean((0, 2, 3))
+
+    # The loss is quadratic in nine weights; its largest curvature is at most the trace 2·mean(|patch|²) of them all.
+    lr = float(1 / (2 * x.square().unfold(-2, 3, 1).unfold(-2, 3, 1).sum((-2, -1)).mean()))
+    seen, params, state = [], [w], None
+    for step in range(STEPS):
+        losses, slopes = gradients(loss, params, step)
+        seen.append(losses)
+        params, state = lib.sgd(params, slopes, state, lr=lr)
+    return torch.stack([*seen, loss(params, STEPS).detach()])
+
+
+def _spread_of_starts(losses: torch.Tensor, title: str) -> Any:
+    """The best, the middle and the worst start, as a share of the loss before training."""
+    shares = (losses / losses[0])[::10]
+    ranks = {"best start": 0.0, "median": 0.5, "worst start": 1.0}
+    series = {name: shares.quantile(rank, dim=1).clamp_min(1e-12).tolist() for name, rank in ranks.items()}
+    steps = list(range(0, STEPS + 1, 10))
+    return curve(title, steps, series, x_label="step", y_label="share of the first loss", log_y=True)
+
+
+@claim(
+    "gfg-38.4",
+    "Descent along the kernel's slope lowers the loss until a planted filter is found.",
+    needs=["conv2d", "sgd"],
+    reading="training moves the kernel downhill",
+    covers="the descent",
+    kind="existence",
+    expect=HOLDS,
+    sabotage={
+        "freezes the kernel": {"sgd": lambda sound: lambda params, slopes, state, *, lr: (params, state)},
+        "climbs": {
+            "sgd": lambda sound: (
+                lambda params, slopes, state, *, lr: sound(params, [-g for g in slopes], state, lr=lr / 99)
+            )
+        },
+    },
+)
+def descent_of_a_kernel_lowers_the_loss(lib: Any, trial: Trial) -> Evidence:
+    """Reading: the loss of a kernel that is to give a planted one's maps falls in every step, by 99 % in 160.
+    Why: the loss is a convex quadratic of the weights, and the rate is below one over its largest curvature."""
+    losses = _losses_in_training(lib, trial, lambda z: z)
+    rises = (losses[1:] - losses[:-1]).clamp_min(0)
+    # Two losses, each the sum of 16 squares an image of differences that ten roundings made.
+    floor = gamma(2 * (16 * IMAGES + 2 * 10), losses.dtype) * losses[0].max()
+    return (
+        at_most(rises, floor, what="loss rises in a step by")
+        & at_most(losses[-1] / losses[0], 0.01, what="share of the loss left exceeds one per cent by")
+    ).with_figure(_spread_of_starts(losses, "Loss of a kernel that is to become a planted one"))
+
+
+@claim(
+    "gfg-38.4",
+    "Training gives the kernel that extracts what is most relevant.",
+    needs=["conv2d", "relu", "sgd"],
+    reading="training finds the best kernel",
+    expect=REFUTED(
+        instead="Descent finds a kernel that no small step improves; behind a nonlinearity that can be far from the "
+        "best, and which one it is depends on the start.",
+        by="where_training_of_a_kernel_ends_depends_on_its_start",
+    ),
+    sabotage={"leaves out the nonlinearity": {"relu": lambda sound: lambda z: z}},
+)
+def training_finds_the_best_kernel(lib: Any, trial: Trial) -> Evidence:
+    """Reading: behind a relu, too, every start ends below one per cent of its loss; the planted filter has loss zero.
+    Why: it fails because a kernel with negative answers everywhere has slope zero and never moves."""
+    losses = _losses_in_training(lib, trial, lib.relu)
+    left = at_most(losses[-1] / losses[0], 0.01, what="share of the loss left exceeds one per cent by")
+    return left.with_figure(_spread_of_starts(losses, "Loss of a kernel behind a relu"))
+
+
+@claim(
+    "gfg-38.4",
+    "Where the training of a kernel behind a relu ends depends on its start.",
+    needs=["conv2d", "relu", "sgd"],
+    reading=CORRECTION,
+    kind="existence",
+    expect=HOLDS,
+    sabotage={
+        "leaves out the nonlinearity": {"relu": lambda sound: lambda z: z},
+        "freezes the kernel": {"sgd": lambda sound: lambda params, slopes, state, *, lr: (params, state)},
+    },
+)
+def where_training_of_a_kernel_ends_depends_on_its_start(lib: Any, trial: Trial) -> Evidence:
+    """Reading: of 32 starts some reach a loss below one per cent, and some keep all of theirs.
+    Why: with bright images negative weights give negative answers everywhere, whose slope behind a relu is zero."""
+    losses = _losses_in_training(lib, trial, lib.relu)
+    left = losses[-1] / losses[0]
+    return at_most(left.min(), 0.01, what="best start keeps more than one per cent of its loss by") & at_least(
+        left.max(), 1.0, what="worst start falls below its first loss by"
+    )
