@@ -169,22 +169,25 @@ def outcome(probe: Probe, least: float = 0.0, tolerance: float = 0.0) -> str:
 def summary(comparison: Comparison, table: Table, record: InputEntries) -> InputEntries:
     """The record of an input from its table of entries."""
     status = table.status
-    wrong = np.argwhere(status == table_of.WRONG)
-    kinks = np.argwhere(status == table_of.KINK)
-    lost = np.argwhere((status == table_of.UNRESOLVED) | (status == table_of.OUTSIDE))
+    plain = not status.any()
+    wrong, kinks, lost = (
+        np.zeros((0, 2), dtype=np.int64) if plain else np.argwhere(np.isin(status, kinds))
+        for kinds in ((table_of.WRONG,), (table_of.KINK,), (table_of.UNRESOLVED, table_of.OUTSIDE))
+    )
     with np.errstate(all="ignore"):
         error = np.abs(table.analytic - table.measured)
-        size = float(np.sqrt(np.nanmean(table.analytic**2))) if table.analytic.size else 0.0
-        bars = table.bar[np.isfinite(table.bar)]
-        resolution = numeric.MARGIN * float(bars.max()) / size if bars.size and size > 0 else record.resolution
+        size = float(np.linalg.norm(table.sizes)) / max(1, table.sizes.size) ** 0.5
+        widest = float(table.bar.max(initial=0))
+        widest = widest if np.isfinite(widest) else float(table.bar[np.isfinite(table.bar)].max(initial=0))
         order = np.argsort(-np.nan_to_num(error[tuple(wrong.T)], nan=np.inf), kind="stable")
-        excess = np.nan_to_num(error / np.maximum(table.bar, np.finfo(np.float64).tiny), nan=0.0, posinf=0.0)
+        error /= np.maximum(table.bar, np.finfo(np.float64).tiny)
+    excess = error if np.isfinite(error).all() else np.nan_to_num(error, nan=0.0, posinf=0.0)
     worst = np.unravel_index(int(excess.argmax()), excess.shape) if excess.size else None
     return replace(
         record,
         checked=status.size,
         method="entries",
-        resolution=resolution,
+        resolution=numeric.MARGIN * widest / size if size > 0 else record.resolution,
         worst=None if worst is None else entry(comparison, table, int(worst[0]), int(worst[1])),
         wrong=tuple(entry(comparison, table, int(i), int(j)) for i, j in wrong[order[:SHOWN]]),
         wrong_count=len(wrong),
@@ -192,7 +195,7 @@ def summary(comparison: Comparison, table: Table, record: InputEntries) -> Input
         kink=entry(comparison, table, *(int(k) for k in kinks[0])) if len(kinks) else None,
         unresolved=len(lost),
         reason=reason(comparison, table, lost) if len(lost) else "",
-        heat=heat(table),
+        heat=heat(table) if not plain else (),
     )
 
 

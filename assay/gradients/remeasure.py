@@ -40,9 +40,7 @@ def _columns(entries: Entries, table: Table, part: NDArray[np.int64], suspicious
     chosen = values[columns, :, :, rows].cpu().numpy()
     center = base.cpu().numpy()[i][:, None]
     ahead, behind = chosen[:, 0] - center, center - chosen[:, 1]
-    value = entries.sampler.target.inputs[table.position]
-    floor = float(torch.finfo(value.dtype).eps) / 2 * np.abs(entries.base)[i]
-    found = numeric.estimate(ahead, behind, entries.long, floor)
+    found = numeric.estimate(ahead, behind, entries.long, entries.sizes[i])
     apart = numeric.sides(ahead, behind, entries.long, found.noise)
     outside = np.isnan(ahead).any(-1) | np.isnan(behind).any(-1)
     edges = np.zeros(len(part), dtype=bool)

@@ -174,14 +174,14 @@ class Screen:
         forward, backward = self._samples(position, direction, ladder)
         w = self.cotangents.numpy()
         base = np.nan_to_num(self.sampler.base.cpu().numpy())
-        unit = _unit(self.sampler.target.inputs[position])
-        noise = unit * np.sqrt((w * w) @ (base * base))
-        found = numeric.estimate(forward, backward, ladder, noise)
-        apart = numeric.sides(forward, backward, ladder, found.noise)
+        unit = roundoff(self.sampler.target.inputs[position])
         d, g = direction.numpy(), gradient.numpy()
         broken = ~np.isfinite(g).all(axis=1)
         g = np.nan_to_num(g, posinf=0.0, neginf=0.0) if not np.isfinite(g).all() else g
-        own = 8 * _unit(self.analytic.target.inputs[position]) * np.sqrt((g * g) @ (d * d))
+        noise = unit * np.sqrt((w * w) @ (base * base))
+        found = numeric.estimate(forward, backward, ladder, noise)
+        apart = numeric.sides(forward, backward, ladder, found.noise)
+        own = 8 * roundoff(self.analytic.target.inputs[position]) * np.sqrt((g * g) @ (d * d))
         probes = []
         for p in range(w.shape[0]):
             size = float(np.linalg.norm(g[p] * d))
@@ -223,7 +223,8 @@ class Screen:
         return torch.stack(ahead).T.cpu().numpy(), torch.stack(behind).T.cpu().numpy()
 
 
-def _unit(value: Tensor) -> float:
+def roundoff(value: Tensor) -> float:
+    """The unit roundoff of a tensor's dtype."""
     return float(torch.finfo(value.dtype).eps) / 2
 
 

@@ -35,8 +35,8 @@ class Table:
     slopes: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.measured = np.empty(self.analytic.shape)
-        self.bar = np.empty(self.analytic.shape)
+        self.measured = np.empty(self.analytic.shape, order="F")
+        self.bar = np.empty(self.analytic.shape, order="F")
         self.status = np.full(self.analytic.shape, AGREES, dtype=np.int8)
 
     @cached_property
@@ -51,17 +51,18 @@ class Table:
         row = self.sizes.max(1, keepdims=True, initial=0)
         return np.maximum(1e-3 * row, 1e-6 * row.max(initial=0))
 
-    def rounding(self) -> numeric.Array:
-        """What the analytic entries may be off by their own rounding, (m, n): that of the row's largest weighted entry."""
-        return np.asarray(self.own * (self.sizes * self.unit).max(1, keepdims=True, initial=0) / self.unit)
+    @cached_property
+    def largest(self) -> numeric.Array:
+        """What a unit step along a column may be off by the analytic side's rounding, (m,): that of the row's largest entry."""
+        return np.asarray(self.own * (self.sizes * self.unit).max(1, initial=0))
 
     def suspicious(self) -> NDArray[np.bool_]:
         """Entries that the first pass cannot settle: not finite, not converged, or outside the bar's margin."""
         with np.errstate(all="ignore"):
             allowed = numeric.MARGIN * self.bar
-            settled = allowed <= SETTLED * np.maximum(self.sizes, self.least)
             close = np.abs(self.analytic - self.measured) <= allowed
-        return np.asarray(~(settled & close))
+            close &= allowed <= SETTLED * np.maximum(self.sizes, self.least)
+        return np.asarray(~close)
 
     def judge(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> None:
         """Set the status of the entries (i, j) from value, bar and power."""
