@@ -128,7 +128,7 @@ def momentum_carries_on_against_the_gradient(lib, trial, percent, pushes):
     """Reading: for beta from 0.51 to 0.99, after 200 gradients of +1 the gradient is -1, yet the parameter goes on
     downwards, for as many steps n >= 1 as (2 - beta²⁰⁰)·betaⁿ > 1, and then turns.
     Why: 200 pushes give the velocity (1 - beta²⁰⁰)/(1 - beta), and n gradients of -1 leave it at
-    ((2 - beta²⁰⁰)·betaⁿ - 1)/(1 - beta); over these coefficients that is never nearer to zero than a thousandth."""
+    ((2 - beta²⁰⁰)·betaⁿ - 1)/(1 - beta); over these coefficients the bracket stays 6·10⁻⁴ away from zero."""
     beta, most = percent / 100, 80
     gradients = torch.ones(pushes + most, 1, dtype=torch.float64, device=trial.device)
     gradients[pushes:] = -1

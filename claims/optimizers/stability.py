@@ -166,8 +166,8 @@ STEEP, FLAT = 10.0, 1.0
     },
 )
 def a_high_rate_is_fast_then_bounces_then_fails(lib, trial, thousandths):
-    """Reading: on (w₁² + 10·w₂²)/2, for all rates of 1 to 230 thousandths, the steep coordinate changes sign at each of 60
-    steps exactly for lr > 1/10, and has come nearer to the minimum exactly for lr < 2/10.
+    """Reading: on (w₁² + 10·w₂²)/2, for all rates of 1 to 230 thousandths, the steep coordinate changes sign at each of
+    60 steps exactly for lr > 1/10, and has come nearer to the minimum exactly for lr < 2/10.
     Why: the steep coordinate is multiplied by 1 - 10·lr, the flat one by 1 - lr."""
     lr = thousandths / 1000
     curvature = torch.tensor([FLAT, STEEP], dtype=torch.float64, device=trial.device)
