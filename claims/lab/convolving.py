@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
+
+from claims.lab.training import Parameters, fit
+
+Net = Callable[[Parameters, torch.Tensor], torch.Tensor]  # parameters, images (R, n, C, H, W) -> scores (R, n)
 
 
 def convolved(lib: Any, x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = None, **hyper: Any) -> torch.Tensor:
@@ -40,3 +45,20 @@ def shifted(x: torch.Tensor, down: torch.Tensor, right: torch.Tensor) -> torch.T
     columns = (torch.arange(x.shape[-1], device=x.device) - right[..., None]) % x.shape[-1]  # (..., W)
     moved = x.gather(-2, rows[..., None].expand(x.shape))
     return moved.gather(-1, columns[..., None, :].expand(x.shape))
+
+
+def trained(
+    lib: Any, net: Net, start: Parameters, x: torch.Tensor, y: torch.Tensor, *, steps: int, lr: float
+) -> Parameters:
+    """Each replica's parameters after `steps` steps of Adam on its images x (R, n, C, H, W) and labels y (R, n) in
+    {0, 1}."""
+
+    def loss(params: Parameters, step: int) -> torch.Tensor:
+        return lib.binary_cross_entropy_with_logits(net(params, x), y, reduction="none").mean(-1)
+
+    return fit(loss, start, lambda p, g, s: lib.adam(p, g, s, lr=lr), steps)
+
+
+def right(scores: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Share of images (R, n) whose score has the sign of their label: (R,)."""
+    return ((scores > 0) == (y > 0.5)).to(torch.float64).mean(-1)
