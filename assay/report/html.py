@@ -91,7 +91,6 @@ def _environment() -> Environment:
     )
     made.filters.update(
         num=words.number,
-        percent=words.percent,
         duration=words.duration,
         prose=words.prose,
         paragraphs=words.paragraphs,

@@ -70,18 +70,10 @@ def number(value: float | int | None) -> str:
         return f"{int(value):,}".replace(",", "\u202f").replace("-", "−")
     if 1e-3 <= abs(value) < 1e6:
         return f"{value:.4g}".replace("-", "−") if abs(value) < 1e4 else f"{value:.0f}".replace("-", "−")
-    mantissa, _, exponent = f"{value:.3g}".partition("e")
-    if not exponent:
-        return mantissa.replace("-", "−")
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    mantissa = mantissa.rstrip("0").rstrip(".")
     power = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
     return power if mantissa == "1" else f"{mantissa.replace('-', '−')}·{power}"
-
-
-def percent(share: float) -> str:
-    """A share as a percentage that never rounds something to nothing or nearly all to all."""
-    if 0 < share < 0.01:
-        return "under 1 %"
-    return f"{share * 100:.0f} %" if not 0.99 < share < 1 else "over 99 %"
 
 
 def duration(seconds: float) -> str:

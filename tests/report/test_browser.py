@@ -302,7 +302,8 @@ def test_the_policy_stops_what_gets_in(browser: Any, pages: Any) -> None:
     page.on("console", lambda message: said.append(message.text))
     page.goto(pages(20).as_uri())
     page.evaluate("""() => {
-        document.body.insertAdjacentHTML('beforeend', '<img src="https://example.org/x.png" onerror="window.owned = 1">');
+        const image = '<img src="https://example.org/x.png" onerror="window.owned = 1">';
+        document.body.insertAdjacentHTML('beforeend', image);
         const script = document.createElement('script');
         script.textContent = 'window.owned = 2';
         document.body.append(script);
