@@ -11,7 +11,7 @@ Padding = Size | str
 
 def pair(value: Size, what: str, *, least: int) -> tuple[int, int]:
     """(rows, columns) from one number for both or a pair, each at least `least`."""
-    both = (value, value) if isinstance(value, int) else tuple(value)
+    both = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(both) != 2 or any(isinstance(v, bool) or not isinstance(v, int) or v < least for v in both):
         raise ValueError(
             f"{what} is not usable: {value!r}, expected an integer of at least {least}, or two: (rows, columns)"
