@@ -6,12 +6,25 @@ import pytest
 import torch
 
 from assay.gradients import check_gradient
-from tests.gradients.corpus import labels, planted
+from tests.gradients.corpus import WRONG, labels, planted
 from tests.gradients.corpus.entry import Component
 from tests.gradients.corpus.planted import Plant
 
 SCALES = (1e-8, 1.0, 1e8)
 FOUND_BY_FINDINGS = ("in-place edit", "non-deterministic", "zero second derivative")
+
+
+ELSEWHERE = {
+    "missing term": "layer norm: mean of the product forgotten",
+    "swapped gates": "lstm cell: input and forget gate exchanged",
+    "wrong axis": "softmax: sum along the other axis",
+    "detached statistic": "layer norm: statistics detached",
+    "off-by-one padding": "conv1d: padding off by one",
+    "right only when square": "mean of squares: divided by the other axis",
+    "right only for batch 1": "dense over leading axes: weights averaged over the batch",
+    "one wrong entry in a million": "tanh: one entry of a million doubled",
+    "hidden state of another step": "recurrence over time: this state for the last one",
+}
 
 
 def named(plants: list[Plant]) -> pytest.MarkDecorator:
@@ -22,6 +35,12 @@ def named(plants: list[Plant]) -> pytest.MarkDecorator:
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("sort", ELSEWHERE)
+def test_sorts_that_need_their_own_function_are_in_the_corpus(sort: str) -> None:
+    (entry,) = [entry for entry in WRONG if entry.name == ELSEWHERE[sort]]
+    assert entry.mistake is not None
 
 
 @named([plant for plant in planted.TABLE if plant.sort not in FOUND_BY_FINDINGS])
