@@ -9,7 +9,6 @@ from assay.decide.proofs import Term, both, floordiv, implies, negation, proved
 from assay.decide.trial import Trial
 from assay.evidence import Evidence, equal, fact
 from assay.sabotage import instead, with_arguments
-from assay.strategies import sizes
 from claims.convolution.sizes import LAYER, a_layer, shape_of
 from claims.lab.sliding import window_count
 
@@ -63,24 +62,6 @@ def padding_keeps_height_and_width(lib: Any, trial: Trial, layers: Any) -> Evide
     )
 
 
-@claim(
-    "gfg-41.5",
-    "Under same padding height and width of the output are those of the input.",
-    needs=["conv2d"],
-    given={"height": sizes(2, 12), "width": sizes(2, 12), "K": sizes(1, 5), "s": sizes(1, 3)},
-    expect=CONDITIONAL("the stride is 1", within=lambda s, **_: s == 1),
-    sabotage={
-        "pads one less": {"conv2d": lambda sound: lambda x, w, **k: sound(x[..., 1:], w, **k)},
-        "ignores the stride": {"conv2d": with_arguments(stride=1)},
-    },
-)
-def same_padding_keeps_height_and_width(lib: Any, trial: Trial, height: int, width: int, K: int, s: int) -> Evidence:
-    """Reading: a layer asked for same padding puts out as many rows and columns as it takes in, even kernels included.
-    Why: for a stride s frameworks mean ⌈n/s⌉ by it; an even kernel gets its odd zero on one side."""
-    shape = shape_of(lib.conv2d, height, width, K, K, trial.device, stride=s, padding="same")
-    return equal(shape, (height, width), what="output shape differs from the input's")
-
-
 def ceiling(n: Term, s: Term) -> Term:
     """⌈n/s⌉."""
     return floordiv(n + s - 1, s)
@@ -89,6 +70,57 @@ def ceiling(n: Term, s: Term) -> Term:
 def missing_pixels(n: Term, K: Term, s: Term) -> Term:
     """(⌈n/s⌉ - 1)·s + K - n: what the last of ⌈n/s⌉ windows lacks, or if not positive has left over."""
     return (ceiling(n, s) - 1) * s + K - n
+
+
+def every_stride(s: Term) -> Term:
+    return s >= 1
+
+
+def stride_one(s: Term) -> Term:
+    return s == 1
+
+
+def larger_stride(s: Term) -> Term:
+    return s >= 2
+
+
+def sized(n: Term, K: Term, s: Term, missing: Any, wanted: Term) -> Term:
+    """With `missing` zeros in all, or none where that is negative, a layer has `wanted` windows."""
+    m = missing(n, K, s)
+    with_zeros, bare = window_count(n + m, K, s, 0), window_count(n, K, s, 0)
+    return both(implies(m > 0, with_zeros == wanted), implies(m <= 0, bare == wanted))
+
+
+@claim(
+    "gfg-41.5",
+    "Under same padding height and width of the output are those of the input.",
+    needs=["conv2d"],
+    setting={"strides": every_stride},
+    expect=CONDITIONAL(
+        "the stride is 1", within={"strides": instead(stride_one)}, beyond={"strides": instead(larger_stride)}
+    ),
+    sabotage={
+        "allows every stride": {"strides": instead(every_stride)},
+        "looks at stride 1 only": {"strides": instead(stride_one)},
+        "loses a column": {"conv2d": lambda sound: lambda x, w, **k: sound(x[..., 1:], w, **k)},
+    },
+)
+def same_padding_keeps_height_and_width(lib: Any, trial: Trial, strides: Any) -> Evidence:
+    """Reading: a layer asked for same padding puts out as many rows and columns as it takes in, even kernels included.
+    Why: for a stride s frameworks mean ⌈n/s⌉ by it; an even kernel gets its odd zero on one side."""
+
+    def keeps_the_size(n: Term, K: Term, s: Term) -> Term:
+        return sized(n, K, s, missing_pixels, n)
+
+    layers = [(n, K, s) for n in (5, 8, 28) for K in (1, 2, 3, 4) for s in (1, 2, 3) if strides(s)]
+    shapes = [shape_of(lib.conv2d, n, n - 1, K, K, trial.device, stride=s, padding="same") for n, K, s in layers]
+    changed = sum(shape != (n, n - 1) for shape, (n, *_) in zip(shapes, layers, strict=True))
+    return proved(
+        keeps_the_size,
+        {"n": int, "K": int, "s": int},
+        assuming=lambda n, K, s: both(n >= 1, K >= 1, strides(s)),
+        what="same padding changes the size",
+    ) & fact("layers that change the shape", changed, 0)
 
 
 @claim(
@@ -108,10 +140,7 @@ def same_padding_gives_one_output_a_step(lib: Any, trial: Trial, missing: Any) -
     Why: the last of ⌈n/s⌉ windows ends at (⌈n/s⌉ - 1)·s + K; a kernel shorter than the stride may need no zeros."""
 
     def one_output_a_step(n: Term, K: Term, s: Term) -> Term:
-        m, wanted = missing(n, K, s), ceiling(n, s)
-        return both(
-            implies(m > 0, window_count(n + m, K, s, 0) == wanted), implies(m <= 0, window_count(n, K, s, 0) == wanted)
-        )
+        return sized(n, K, s, missing, ceiling(n, s))
 
     layers = [(n, K, s) for n in (5, 6, 28) for K in (1, 2, 3, 4) for s in (1, 2, 3)]
     found = [shape_of(lib.conv2d, n, n, K, K, trial.device, stride=s, padding="same")[0] for n, K, s in layers]
