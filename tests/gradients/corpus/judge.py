@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from assay.gradients import check_gradient
+from assay import gradients
 from tests.gradients.corpus.entry import Entry, Named
 
 EXAMPLES = 100
@@ -55,7 +55,7 @@ def assay_check(order: int) -> Judge:
     """check_gradient at the default inputs."""
 
     def judge(entry: Entry, dtype: torch.dtype) -> tuple[str, str]:
-        report = check_gradient(entry.make(), entry.default(dtype), order=order, **entry.options)
+        report = gradients.check_gradient(entry.make(), entry.default(dtype), order=order, **entry.options)
         return report.verdict, report.explain()
 
     return judge
@@ -65,7 +65,7 @@ def assay_explore(entry: Entry, dtype: torch.dtype) -> tuple[str, str]:
     """explore_gradient over the entry's strategy."""
     if entry.strategy is None:
         raise ValueError(f"{entry.name} has no strategy to explore")
-    report = explore_gradient(entry.make(), entry.strategy(dtype), examples=EXAMPLES, **entry.options)
+    report = gradients.explore_gradient(entry.make(), entry.strategy(dtype), examples=EXAMPLES, **entry.options)
     return report.verdict, report.explain()
 
 
