@@ -10,6 +10,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from assay.errors import UsageError
 from assay.report.words import number
 
@@ -133,6 +135,13 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference:
         tuple(_only(before, after)),
         tuple(_environment(before["run"], after["run"])),
     )
+
+
+def diff_files(old: Path, new: Path, console: Console) -> int:
+    """Print what changed between two files of results or reports; 1 if a verdict flipped, else 0."""
+    found = diff(load(old), load(new))
+    console.print(found.text(), markup=False, highlight=False, soft_wrap=True)
+    return found.exit_code
 
 
 def _flipped(key: str, before: list[Any], after: list[Any]) -> list[str]:

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from assay.report import page as pages
-from assay.report import pictures, words
+from assay.report import pictures, sampling, words
 from assay.report.diff import essence
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -84,9 +84,12 @@ def _environment() -> Environment:
         count=pages.count,
         chart=pictures.chart,
         gauge=pictures.gauge,
-        interval_of=_interval,
         rows_of=_rows,
-        instructions=_instructions,
+        interval_of=sampling.picture,
+        spread_of=sampling.spread,
+        result_of=sampling.result,
+        shown_in=sampling.figures,
+        worked=sampling.worked,
         swatch=pictures.swatch,
     )
     made.filters.update(
@@ -98,14 +101,6 @@ def _environment() -> Environment:
         spelled=words.spelled,
     )
     return made
-
-
-def _interval(fact: Mapping[str, Any]) -> Markup | None:
-    """The picture of a sampled fact's interval, if it has a finite one."""
-    detail = fact["detail"]
-    if any(not isinstance(detail.get(key), (int, float)) for key in ("low", "high", "claimed", "detects")):
-        return None
-    return pictures.interval(detail, one_sided=fact["allowed"] == 0)
 
 
 def _rows(figure: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,11 +120,3 @@ def _rows(figure: Mapping[str, Any]) -> dict[str, Any]:
         "rows": [[words.number(v) if v is not None else "–" for v in row] for row in rows[::every]],
         "every": every,
     }
-
-
-def _instructions(counterexample: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The values of a counterexample as pairs of name and exact text."""
-    return [
-        (str(name), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-        for name, value in counterexample["values"].items()
-    ]

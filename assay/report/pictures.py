@@ -215,13 +215,11 @@ def gauge(measured: float | None, allowed: float | None) -> Markup:
     return _svg(width, 14, label, "gauge", "".join(parts))
 
 
-def interval(detail: dict[str, Any], one_sided: bool) -> Markup:
-    """A confidence interval over the range that counts as the claimed value, which is marked."""
-    low, high, claimed, detects = (detail[key] for key in ("low", "high", "claimed", "detects"))
-    goal = (claimed, None) if one_sided else (claimed - detects, claimed + detects)
-    x = axis([low, high, claimed, claimed + detects, *goal], 4.0, 236.0, False, 0.12)
+def interval(low: float, high: float, claimed: float, allowed: tuple[float, float | None]) -> Markup:
+    """A confidence interval over the allowed range, which has no upper end if that is None; `claimed` is marked."""
+    x = axis([low, high, claimed, *allowed], 4.0, 236.0, False, 0.12)
     a, b, c = (x.at(v) or 0.0 for v in (low, high, claimed))
-    left, right = x.at(goal[0]) or 0.0, (x.at(goal[1]) if goal[1] is not None else None) or 236.0
+    left, right = x.at(allowed[0]) or 0.0, x.at(allowed[1]) or 236.0
     parts = (
         _stroke("t", "M4 12H236"),
         _stroke("z", f"M{left:.1f} 4H{right:.1f}V20H{left:.1f}Z"),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from assay.errors import UsageError
-from assay.report.diff import diff, load
+from assay.report.diff import diff, diff_files, load
 from assay.report.html import render
 from tests.report import factory
 
@@ -74,6 +76,9 @@ def test_json_and_html_of_the_same_run_carry_the_same(kinds: tuple[str, str], tm
         path.write_text(render(results) if kind == "html" else json.dumps(results), encoding="utf-8")
         paths.append(path)
     assert diff(*map(load, paths)) == diff(old, new)
+    console = Console(file=io.StringIO(), width=60)
+    assert diff_files(*paths, console) == 1
+    assert console.file.getvalue() == diff(old, new).text() + "\n"
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", "not json", "<html><p>another page</p></html>", '{"claims": 3}'])

@@ -154,6 +154,27 @@ def test_a_refutation_shows_its_counterexample_and_what_is_true_instead() -> Non
     assert "What is true instead It holds for odd kernels only." in shown
 
 
+def test_a_sampled_fact_shows_its_interval_against_the_range_that_counts() -> None:
+    made = factory.statistical("gfg-1.1", "kept")
+    single = factory.figure(x=[16.0], series=[{"name": "interval", "y": [0.5], "low": [0.4], "high": [0.6]}])
+    made["figures"] = [single, factory.figure()]
+    page = render(factory.results([factory.decided(factory.statement(), [made], "holds")], [made]))
+    text = " ".join(Elements(page).text.split())
+    assert "0.495 to 0.507" in text
+    assert "0.49 to 0.51" in text
+    assert page.count('class="chart"') == 1
+    one_sided = factory.fact("win rate", -0.2, 0.0, method="sampled", detail={"low": 0.7, "high": 0.9, "claimed": 0.5})
+    assert "above 0.5" in one(factory.claim(facts=[one_sided]))
+
+
+def test_a_sampled_refutation_says_where_the_interval_lies() -> None:
+    detail = {"low": 1.22, "high": 1.31, "claimed": 1.0}
+    made = factory.refuted("gfg-1.1", "gain", facts=[factory.fact("gain", 0.31, 0.04, outcome="fails", detail=detail)])
+    made["counterexample"] = {"values": {"slope": 0.5}, "fact": "gain", "measured": 0.31, "allowed": 0.04}
+    text = " ".join(one(made, "refuted").split())
+    assert "Take slope = 0.5 ⟶ gain: between 1.22 and 1.31, must lie within 0.96 to 1.04." in text
+
+
 def test_a_proof_shows_its_obligation_and_engine() -> None:
     text = one(factory.proved("gfg-1.1", "sizes"))
     assert "for all n ∈ ℤ, k ∈ ℤ" in text

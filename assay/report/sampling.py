@@ -1,0 +1,82 @@
+"""How a fact is said: a number against its threshold, or a sampled fact's interval against the range that counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from assay.report import pictures
+from assay.report.words import number
+
+Result = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The interval of a sampled fact, the claimed value, and where the interval must lie (None: no upper end)."""
+
+    low: float
+    high: float
+    claimed: float
+    allowed: tuple[float, float | None]
+
+    @property
+    def measured(self) -> str:
+        return f"{number(self.low)} to {number(self.high)}"
+
+    @property
+    def wanted(self) -> str:
+        low, high = self.allowed
+        return f"above {number(low)}" if high is None else f"{number(low)} to {number(high)}"
+
+
+def spread(fact: Result) -> Spread | None:
+    """The interval of a sampled fact; None for other facts and for intervals without finite ends.
+
+    A one-sided fact allows nothing below its floor; a two-sided one allows `allowed` to both sides.
+    """
+    ends = [fact["detail"].get(key) for key in ("low", "high", "claimed")]
+    if fact["allowed"] is None or not all(isinstance(end, (int, float)) for end in ends):
+        return None
+    low, high, claimed = map(float, ends)
+    reach = fact["allowed"]
+    return Spread(low, high, claimed, (claimed - reach, claimed + reach) if reach else (claimed, None))
+
+
+def picture(fact: Result) -> Markup | None:
+    """The picture of a sampled fact's interval, if it has one."""
+    found = spread(fact)
+    return pictures.interval(found.low, found.high, found.claimed, found.allowed) if found else None
+
+
+def result(fact: Result) -> str:
+    """What came out: proved, an interval with its range, or a number with its threshold."""
+    if fact["outcome"] == "invalid":
+        return "not measured"
+    if fact["method"] == "proof" and fact["allowed"] == 0:
+        return {"holds": "proved", "fails": "disproved"}.get(fact["outcome"], "open")
+    found = spread(fact)
+    if found:
+        within = "" if found.allowed[1] is None else "within "
+        return f"between {number(found.low)} and {number(found.high)}, must lie {within}{found.wanted}"
+    return f"{number(fact['measured'])}, allowed {number(fact['allowed'])}"
+
+
+def figures(claim: Result) -> list[Result]:
+    """The figures worth a chart: a single interval is left out where its fact shows it already."""
+    shown = {fact["what"] for fact in claim["facts"] if spread(fact)}
+    return [figure for figure in claim["figures"] if len(figure["x"]) > 1 or figure["title"] not in shown]
+
+
+def worked(claim: Result) -> dict[str, Any]:
+    """The counterexample as a line to redo by hand: what to take, what is looked at, what comes out."""
+    found = claim["counterexample"]
+    facts = [fact for fact in claim["facts"] if fact["what"] == found["fact"] and fact["outcome"] == "fails"]
+    plain = f"{number(found['measured'])}, allowed {number(found['allowed'])}"
+    sampled = next((result(fact) for fact in facts if spread(fact)), None)
+    take = [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in found["values"].items()]
+    return {"take": take, "what": found["fact"], "result": sampled or plain}
