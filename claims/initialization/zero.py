@@ -44,7 +44,7 @@ def learnt_from_zero(lib: Any, trial: Any, hidden: tuple[int, ...], activation: 
     x, y = task(of, trial)
     f = getattr(lib, activation)
     params = start((2, *hidden, 1), all_zero(lib, trial.device), 1, zero(trial.device))
-    params = fit(two_class_loss(lib, f, x, y), params, lambda p, g, s: lib.sgd(p, g, s, lr=1.0), STEPS)
+    params = fit(two_class_loss(lib, f, x, y), params, lambda p, g, s: lib.sgd(p, g, s, lr=4.0), STEPS)
     commoner = max(float(y.mean()), 1 - float(y.mean()))
     return float(accuracy(mlp(lib, params, x, f), y)), commoner
 
