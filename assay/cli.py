@@ -76,20 +76,27 @@ def show(word: Annotated[str, typer.Argument(help="a statement id, a claim id or
 @app.command()
 def diff(old: Path, new: Path) -> None:
     """Compare two runs (results.json or index.html): flipped verdicts first, then numbers, then environment."""
-    from assay.report.diff import diff_files
+    from assay.report import diff as runs
 
-    raise typer.Exit(diff_files(old, new, console))
+    difference = runs.diff(runs.load(old), runs.load(new))
+    console.print(difference.text(), markup=False, highlight=False)
+    raise typer.Exit(difference.exit_code)
 
 
 @app.command()
 def report(
     results: Annotated[Path, typer.Argument(help="results.json of a run")] = Path("reports/results.json"),
-    out: Annotated[Path, typer.Option(help="the page to write")] = Path("reports/index.html"),
+    out: Annotated[Path, typer.Option(help="file to write: .html, .md, .csv or .sarif")] = Path("reports/index.html"),
 ) -> None:
-    """Make the HTML page again from results.json."""
+    """Make the page, a Markdown table, a CSV of the statements or SARIF from results.json."""
+    from assay.report.export import sarif, statements_csv
     from assay.report.html import render
+    from assay.report.markdown import verdict_table
 
-    out.write_text(render(read_results(results)), encoding="utf-8")
+    writers = {".html": render, ".md": verdict_table, ".csv": statements_csv, ".sarif": sarif}
+    if out.suffix not in writers:
+        raise UsageError(f"file {out} has an unknown kind: {out.suffix or 'none'}, expected one of {', '.join(writers)}")
+    out.write_text(writers[out.suffix](read_results(results)), encoding="utf-8")
     console.print(f"wrote {out}")
 
 

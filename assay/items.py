@@ -155,9 +155,10 @@ class Recorder:
         result = getattr(report, "assay_result", None)
         if result is not None:
             self.book.add(result)
-        elif report.failed and report.when not in ("setup", "call", "teardown"):
+        died = report.failed and report.when not in ("setup", "call", "teardown")
+        if died and result is None:
             self._add_crashed(report.nodeid)
-        if report.when == "teardown" or result is None:
+        if died or report.when == "teardown":
             self.running.pop(report.nodeid, None)
 
     def _add_crashed(self, nodeid: str) -> None:

@@ -100,7 +100,7 @@ class _Domain:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the subject raises is a finding about the subject
             evidence = invalid(f"raised {type(error).__name__}", str(error).splitlines()[0][:300] if str(error) else "")
-            self.result.problem = self.result.problem or f"{type(error).__name__}: {str(error)[:300]} (at {described(values)})"
+            self.result.problem = self.result.problem or f"{type(error).__name__}: {str(error)[:300]}{described(values)}"
         if not isinstance(evidence, Evidence):
             raise AssayError(
                 f"claim {self.claim.id} returned {type(evidence).__name__}, expected Evidence; return at_least(...), close(...), ... joined with &"
@@ -114,7 +114,7 @@ class _Domain:
     def _keep_counterexample(self, values: Mapping[str, Any], evidence: Evidence) -> None:
         worst = max(evidence.facts, key=lambda fact: _SEVERITY[fact.outcome])
         if worst.outcome == "invalid" and not self.result.problem:
-            self.result.problem = f"{worst.what}: {worst.why or 'not a number'} (at {described({**values, **self.setting})})"
+            self.result.problem = f"{worst.what}: {worst.why or 'not a number'}{described({**values, **self.setting})}"
         if worst.outcome == "fails":
             shown = worst.detail.get("counterexample") or {name: show(value) for name, value in {**values, **self.setting}.items()}
             self.result.counterexample = {
@@ -233,4 +233,5 @@ def show(value: Any) -> str:
 
 
 def described(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} = {show(value)}" for name, value in values.items())
+    """Where it happened, for the end of a message; nothing for a claim without values."""
+    return f" (at {', '.join(f'{name} = {show(value)}' for name, value in values.items())})" if values else ""

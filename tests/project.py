@@ -64,7 +64,7 @@ def make(folder: Path, *claims: str, subject: str = SUBJECT) -> Path:
     return folder
 
 
-def assay(folder: Path, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def assay(folder: Path, *arguments: str, timeout: float = 400) -> subprocess.CompletedProcess[str]:
     """Run the command line in the project's folder."""
     return subprocess.run(
         [sys.executable, "-m", "assay.cli", *arguments],
@@ -73,7 +73,7 @@ def assay(folder: Path, *arguments: str, timeout: float = 120) -> subprocess.Com
     )  # fmt: skip
 
 
-def run(folder: Path, *arguments: str, timeout: float = 120) -> tuple[int, dict[str, Any], str]:
+def run(folder: Path, *arguments: str, timeout: float = 400) -> tuple[int, dict[str, Any], str]:
     """`assay run` on the one subject: exit status, results.json, and what it printed."""
     done = assay(folder, "run", "--subject", "reference", *arguments, timeout=timeout)
     path = folder / "reports" / "results.json"
