@@ -15,7 +15,6 @@ from assay.strategies import normals, sizes
 
 IMAGES = normals((2, 4, 6))
 DOWN, RIGHT = st.sampled_from([-3, -2, -1, 1, 2]), st.sampled_from([-4, -1, 1, 2, 3])
-AN_OPERATION = "an operation on pixels"
 
 
 def placed(x: torch.Tensor, source: Callable[[int, int], tuple[int, int]], height: int, width: int) -> torch.Tensor:
@@ -34,7 +33,7 @@ def placed(x: torch.Tensor, source: Callable[[int, int], tuple[int, int]], heigh
     "A quarter turn moves pixels and loses none; four of them are no turn at all.",
     needs=["rotate90"],
     given={"x": IMAGES},
-    reading=AN_OPERATION,
+    covers="pixels",
     expect=HOLDS,
     sabotage={
         "half turns": {"rotate90": lambda sound: lambda x, quarter_turns: sound(x, 2 * quarter_turns)},
@@ -63,7 +62,7 @@ def four_quarter_turns_bring_an_image_back(lib: Any, x: torch.Tensor) -> Evidenc
     "A crop is the rectangle asked for, pixel by pixel.",
     needs=["crop"],
     given={"x": IMAGES, "top": sizes(0, 2), "left": sizes(0, 3), "height": sizes(1, 2), "width": sizes(1, 3)},
-    reading=AN_OPERATION,
+    covers="pixels",
     expect=HOLDS,
     sabotage={
         "always from the corner": {"crop": lambda sound: lambda x, top, left, *size: sound(x, 0, 0, *size)},
@@ -86,7 +85,7 @@ def a_crop_is_the_rectangle_asked_for(
     needs=["zoom"],
     given={"x": IMAGES},
     setting={"order": (2, 0.5)},
-    reading=AN_OPERATION,
+    covers="pixels",
     expect=HOLDS,
     sabotage={
         "shrunk first": {"order": instead((0.5, 2))},
@@ -115,7 +114,7 @@ def _sparse(x: torch.Tensor) -> torch.Tensor:
     "A reflection read twice is the image itself.",
     needs=["flip"],
     given={"x": IMAGES, "dim": st.sampled_from([-1, -2])},
-    reading=AN_OPERATION,
+    covers="pixels",
     expect=HOLDS,
     sabotage={
         "moved by one pixel instead": {"flip": lambda sound: lambda x, dim: x.roll(1, dim)},
@@ -168,7 +167,6 @@ def shearing_slides_rows_in_proportion(lib: Any, x: torch.Tensor, by: int) -> Ev
         "dx": st.sampled_from([-4, -1, 1, 2, 3]),
         "wrap": st.booleans(),
     },
-    reading=AN_OPERATION,
     expect=HOLDS,
     sabotage={
         "down and right exchanged": {"translate": lambda sound: lambda x, dy, dx, **hyper: sound(x, dx, dy, **hyper)},
