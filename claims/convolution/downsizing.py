@@ -11,13 +11,8 @@ from assay.decide.proofs import Term, both, either, negation, proved
 from assay.decide.trial import Trial
 from assay.evidence import Evidence, fact
 from assay.sabotage import instead, with_arguments
-from claims.convolution.sizes import LAYER
+from claims.convolution.sizes import LAYER, every_layer
 from claims.lab.sliding import window_count
-
-
-def always(n: Term, K: Term, s: Term, p: Term) -> Term:
-    """All pooling layers."""
-    return n >= 1
 
 
 def takes_away(n: Term, K: Term, s: Term, p: Term) -> Term:
@@ -33,14 +28,14 @@ def makes_up(n: Term, K: Term, s: Term, p: Term) -> Term:
     "gfg-36.8",
     "In a pooling layer the spatial size of the maps becomes smaller.",
     needs=["max_pool2d", "average_pool2d"],
-    setting={"layers": always},
+    setting={"layers": every_layer},
     expect=CONDITIONAL(
         "the stride is at least 2, or the padding p leaves 2p <= K - 2",
         within={"layers": instead(takes_away)},
         beyond={"layers": instead(makes_up)},
     ),
     sabotage={
-        "allows every pooling layer": {"layers": instead(always)},
+        "allows every pooling layer": {"layers": instead(every_layer)},
         "looks at usual pooling only": {"layers": instead(takes_away)},
         "puts its windows one pixel apart": {"max_pool2d": with_arguments(stride=1)},
     },

@@ -9,13 +9,8 @@ from assay.decide.proofs import Term, both, floordiv, implies, negation, proved
 from assay.decide.trial import Trial
 from assay.evidence import Evidence, equal, fact
 from assay.sabotage import instead, with_arguments
-from claims.convolution.sizes import LAYER, a_layer, shape_of
+from claims.convolution.sizes import LAYER, a_layer, every_layer, shape_of
 from claims.lab.sliding import window_count
-
-
-def always(n: Term, K: Term, s: Term, p: Term) -> Term:
-    """All layers."""
-    return n >= 1
 
 
 def half_and_step_one(n: Term, K: Term, s: Term, p: Term) -> Term:
@@ -31,7 +26,7 @@ def too_much_or_too_little(n: Term, K: Term, s: Term, p: Term) -> Term:
     "gfg-41.1",
     "Padding keeps height and width as they were.",
     needs=["conv2d"],
-    setting={"layers": always},
+    setting={"layers": every_layer},
     expect=CONDITIONAL(
         "the stride is 1 and 2p = K - 1",
         within={"layers": instead(half_and_step_one)},
@@ -40,7 +35,7 @@ def too_much_or_too_little(n: Term, K: Term, s: Term, p: Term) -> Term:
     sabotage={
         "pads one row less": {"conv2d": lambda sound: lambda x, w, **k: sound(x[..., 1:, :], w, **k)},
         "looks at no other layers": {"layers": instead(half_and_step_one)},
-        "allows any padding": {"layers": instead(always)},
+        "allows any padding": {"layers": instead(every_layer)},
     },
 )
 def padding_keeps_height_and_width(lib: Any, trial: Trial, layers: Any) -> Evidence:
@@ -175,7 +170,7 @@ def half_of_kernel(K: Term) -> Term:
     "gfg-42.7",
     "At stride 1 the padding p = (K - 1)/2 keeps the shape.",
     needs=["conv2d"],
-    setting={"kernels": always, "padding": half_of_kernel},
+    setting={"kernels": every_layer, "padding": half_of_kernel},
     expect=CONDITIONAL(
         "the kernel is odd",
         within={"kernels": instead(odd_kernel)},
@@ -253,50 +248,3 @@ def _keeps_odd(lib: Any, trial: Trial, padding: Any) -> Evidence:
         what="padding changes the size",
     )
     return odd & equal(found, [28, 28, 28], what="kernels 1, 3 and 5 on 28 pixels do not give 28")
-
-
-def no_window_on_zeros_alone(n: Term, K: Term, s: Term, p: Term) -> Term:
-    """The kernel is smaller than the image, and the padding smaller than the kernel."""
-    return both(n > K, p <= K - 1)
-
-
-def some_window_on_zeros_alone(n: Term, K: Term, s: Term, p: Term) -> Term:
-    return negation(no_window_on_zeros_alone(n, K, s, p))
-
-
-@claim(
-    "gfg-42.6",
-    "The shape can stay the same only at stride 1.",
-    needs=["conv2d"],
-    setting={"layers": always},
-    expect=CONDITIONAL(
-        "the kernel is smaller than the image and the padding smaller than the kernel",
-        within={"layers": instead(no_window_on_zeros_alone)},
-        beyond={"layers": instead(some_window_on_zeros_alone)},
-    ),
-    sabotage={
-        "allows any padding": {"layers": instead(always)},
-        "looks at usual layers only": {"layers": instead(no_window_on_zeros_alone)},
-        "ignores the stride": {"conv2d": with_arguments(stride=1)},
-    },
-)
-def only_stride_one_keeps_the_shape(lib: Any, trial: Trial, layers: Any) -> Evidence:
-    """Reading: if ⌊(n + 2p - K)/s⌋ + 1 = n with n >= 2, then s = 1.
-    Why: s >= 2 needs n + 2p - K >= 2·(n - 1), that is 2p >= n + K - 2: an image of 5 with K = 3, s = 2 and p = 3 stays
-    5, but some of its windows see nothing but zeros."""
-
-    def considered(n: Term, K: Term, s: Term, p: Term) -> Term:
-        return both(a_layer(n, K, s, p), n >= 2, layers(n, K, s, p))
-
-    def only_at_stride_one(n: Term, K: Term, s: Term, p: Term) -> Term:
-        return implies(window_count(n, K, s, p) == n, s == 1)
-
-    grid = [(n, K, s, p) for n in range(2, 7) for K in range(1, 5) for s in (2, 3) for p in range(5)]
-    found = [
-        (n, K, s, p)
-        for n, K, s, p in grid
-        if considered(n, K, s, p) and shape_of(lib.conv2d, n, n, K, K, trial.device, stride=s, padding=p) == (n, n)
-    ]
-    return proved(only_at_stride_one, LAYER, assuming=considered, what="another stride keeps the shape") & fact(
-        "layers of larger stride that keep the shape", len(found), 0
-    )

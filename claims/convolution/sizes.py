@@ -23,6 +23,11 @@ def a_layer(n: Term, K: Term, s: Term, p: Term) -> Term:
     return both(n >= 1, K >= 1, s >= 1, p >= 0, n + 2 * p >= K)
 
 
+def every_layer(n: Term, *rest: Term) -> Term:
+    """No restriction on the layer."""
+    return n >= 1
+
+
 def rounded_up(n: Term, K: Term, s: Term, p: Term) -> Term:
     """The same formula with the quotient rounded up."""
     return floordiv(n + 2 * p - K + s - 1, s) + 1

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 
 from assay.claim import CONDITIONAL, CORRECTION, HOLDS, claim
-from assay.decide.proofs import Term, both, either, floordiv, proved
+from assay.decide.proofs import Term, both, either, floordiv, implies, negation, proved
 from assay.decide.trial import Trial
 from assay.evidence import Evidence, close, curve, equal, fact, rejects
 from assay.sabotage import instead, with_arguments
 from assay.strategies import sizes
-from claims.convolution.sizes import shape_of
+from claims.convolution.sizes import LAYER, a_layer, every_layer, shape_of
 from claims.lab.sliding import window_count
 
 
@@ -143,3 +143,50 @@ def strides_up_to_four_are_possible(lib: Any, trial: Trial, n: int, s: int) -> E
         y_label="outputs an axis",
     )
     return evidence.with_figure(figure)
+
+
+def no_window_on_zeros_alone(n: Term, K: Term, s: Term, p: Term) -> Term:
+    """The kernel is smaller than the image, and the padding smaller than the kernel."""
+    return both(n > K, p <= K - 1)
+
+
+def some_window_on_zeros_alone(n: Term, K: Term, s: Term, p: Term) -> Term:
+    return negation(no_window_on_zeros_alone(n, K, s, p))
+
+
+@claim(
+    "gfg-42.6",
+    "The shape can stay the same only at stride 1.",
+    needs=["conv2d"],
+    setting={"layers": every_layer},
+    expect=CONDITIONAL(
+        "the kernel is smaller than the image and the padding smaller than the kernel",
+        within={"layers": instead(no_window_on_zeros_alone)},
+        beyond={"layers": instead(some_window_on_zeros_alone)},
+    ),
+    sabotage={
+        "allows any padding": {"layers": instead(every_layer)},
+        "looks at usual layers only": {"layers": instead(no_window_on_zeros_alone)},
+        "ignores the stride": {"conv2d": with_arguments(stride=1)},
+    },
+)
+def only_stride_one_keeps_the_shape(lib: Any, trial: Trial, layers: Any) -> Evidence:
+    """Reading: if ⌊(n + 2p - K)/s⌋ + 1 = n with n >= 2, then s = 1.
+    Why: s >= 2 needs n + 2p - K >= 2·(n - 1), that is 2p >= n + K - 2: an image of 5 with K = 3, s = 2 and p = 3 stays
+    5, but some of its windows see nothing but zeros."""
+
+    def considered(n: Term, K: Term, s: Term, p: Term) -> Term:
+        return both(a_layer(n, K, s, p), n >= 2, layers(n, K, s, p))
+
+    def only_at_stride_one(n: Term, K: Term, s: Term, p: Term) -> Term:
+        return implies(window_count(n, K, s, p) == n, s == 1)
+
+    grid = [(n, K, s, p) for n in range(2, 7) for K in range(1, 5) for s in (2, 3) for p in range(5)]
+    found = [
+        (n, K, s, p)
+        for n, K, s, p in grid
+        if considered(n, K, s, p) and shape_of(lib.conv2d, n, n, K, K, trial.device, stride=s, padding=p) == (n, n)
+    ]
+    return proved(only_at_stride_one, LAYER, assuming=considered, what="another stride keeps the shape") & fact(
+        "layers of larger stride that keep the shape", len(found), 0
+    )

@@ -13,7 +13,7 @@ from assay.decide.trial import Trial
 from assay.evidence import Evidence, at_least, curve, equal, fact
 from assay.sabotage import instead, with_arguments
 from assay.strategies import sizes
-from claims.convolution.sizes import shape_of
+from claims.convolution.sizes import every_layer, shape_of
 from claims.lab.sliding import matches_dot_products, window_count
 
 
@@ -53,11 +53,6 @@ def _same(conv2d: Any, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     return conv2d(torch.nn.functional.pad(x, (before, after, before, after)), w, padding="valid")
 
 
-def always(n: Term, K: Term, s: Term) -> Term:
-    """All layers."""
-    return n >= 1
-
-
 def covers_or_skips(n: Term, K: Term, s: Term) -> Term:
     """The kernel is larger than one pixel, or the stride larger than one on an image larger than one pixel."""
     return either(K >= 2, both(s >= 2, n >= 2))
@@ -71,14 +66,14 @@ def one_pixel_at_a_time(n: Term, K: Term, s: Term) -> Term:
     "gfg-41.8",
     "Under valid padding the output is smaller than the input.",
     needs=["conv2d"],
-    setting={"layers": always},
+    setting={"layers": every_layer},
     expect=CONDITIONAL(
         "the kernel, or else the stride, is larger than one (and the image too)",
         within={"layers": instead(covers_or_skips)},
         beyond={"layers": instead(one_pixel_at_a_time)},
     ),
     sabotage={
-        "allows kernels of one pixel": {"layers": instead(always)},
+        "allows kernels of one pixel": {"layers": instead(every_layer)},
         "looks at large kernels only": {"layers": instead(covers_or_skips)},
         "pads as same padding does": {
             "conv2d": lambda sound: lambda x, w, *, stride, padding: sound(x, w, stride=stride, padding=w.shape[-1] - 1)
@@ -163,7 +158,7 @@ def kernel_of_one_pixel(n: Term, K: Term) -> Term:
     "gfg-41.10",
     "Valid padding takes less computation.",
     needs=["conv2d"],
-    setting={"kernels": lambda n, K: n >= 1},
+    setting={"kernels": every_layer},
     expect=CONDITIONAL(
         "the kernel is larger than one pixel",
         within={"kernels": instead(larger_kernel)},
