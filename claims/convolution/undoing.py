@@ -10,7 +10,7 @@ import torch
 from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
 from assay.decide.proofs import both, floordiv, proved
 from assay.decide.trial import Trial
-from assay.evidence import Evidence, close, equal, fact
+from assay.evidence import Evidence, close, curve, equal, fact
 from assay.sabotage import ignoring, instead, scaled
 from assay.strategies import normals, sizes
 from claims.convolution.transposed import PROVED_GRID, SHRINKING, Role, blank, cut, kernel, stamped
@@ -113,7 +113,16 @@ def an_even_surface_stays_even(lib: Any, trial: Trial, K: int, s: int) -> Eviden
         torch.ones(1, 8, 8, device=trial.device), torch.ones(1, 1, K, K, device=trial.device), stride=s
     )
     inside = cut(y, K)
-    return fact("largest minus smallest pixel inside", inside.max() - inside.min(), 0, why="sums of ones are exact")
+    row = y[0, y.shape[-2] // 2]
+    figure = curve(
+        f"A row of the output for a constant image, kernel {K}, stride {s}",
+        range(len(row)),
+        {"pixel": row.tolist()},
+        x_label="column",
+        y_label="value",
+    )
+    spread = fact("largest minus smallest pixel inside", inside.max() - inside.min(), 0, why="sums of ones are exact")
+    return spread.with_figure(figure)
 
 
 def punched(w: torch.Tensor) -> torch.Tensor:
