@@ -122,16 +122,18 @@ def _tensor(values: Values) -> torch.Tensor:
 
 
 def _pair(actual: Values, expected: Values) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Both sides in float64 on one device, broadcast; None when the shapes do not fit."""
+    """Both sides in float64 on one device, `expected` (one number, or as many axes) broadcast to actual's shape; None when it
+    does not fit: a wrong shape must not be mistaken for a wrong value."""
     a, b = _tensor(actual), _tensor(expected)
     if a.device != b.device:
         b = b.to(a.device) if b.dim() == 0 else b
         a, b = a.cpu(), b.cpu()
+    if b.dim() not in (0, a.dim()):
+        return None
     try:
-        a, b = torch.broadcast_tensors(a, b)
+        return a, b.expand(a.shape)
     except RuntimeError:
         return None
-    return a, b
 
 
 def _worst(excess: torch.Tensor) -> float:
@@ -147,7 +149,7 @@ def at_least(values: Values, floor: Values, *, what: str) -> Evidence:
     """Every value is at least `floor`; measured is how far the worst falls below it."""
     pair = _pair(values, floor)
     if pair is None:
-        return invalid(what, "the shapes do not broadcast")
+        return invalid(what, "the shapes do not fit")
     return fact(what, _worst(pair[1] - pair[0]), 0.0)
 
 
@@ -155,7 +157,7 @@ def at_most(values: Values, ceiling: Values, *, what: str) -> Evidence:
     """Every value is at most `ceiling`; measured is how far the worst rises above it."""
     pair = _pair(values, ceiling)
     if pair is None:
-        return invalid(what, "the shapes do not broadcast")
+        return invalid(what, "the shapes do not fit")
     return fact(what, _worst(pair[0] - pair[1]), 0.0)
 
 
@@ -210,7 +212,7 @@ def within(actual: Values, expected: Values, margin: Values, *, what: str, why: 
     """|actual - expected| <= margin entry by entry; `why` derives the margin. Measured is the worst error, allowed its margin."""
     pair = _pair(actual, expected)
     if pair is None:
-        return invalid(what, "the shapes do not broadcast")
+        return invalid(what, "the shapes do not fit")
     error = (pair[0] - pair[1]).abs()
     margins = _tensor(margin).to(error.device).expand(error.shape)
     if error.numel() == 0 or bool((error.isnan() | margins.isnan()).any()):
@@ -224,7 +226,7 @@ def differs(actual: torch.Tensor, other: Values, *, by: Number, what: str) -> Ev
     """Somewhere the two differ by at least `by`; measured is the shortfall of the largest difference."""
     pair = _pair(actual, other)
     if pair is None:
-        return invalid(what, "the shapes do not broadcast")
+        return invalid(what, "the shapes do not fit")
     largest = (pair[0] - pair[1]).abs()
     if largest.numel() == 0 or bool(largest.isnan().any()):
         return invalid(what, "nothing to compare, or an entry is not a number")
