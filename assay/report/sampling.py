@@ -62,7 +62,8 @@ def result(fact: Result) -> str:
     found = spread(fact)
     if found:
         within = "" if found.allowed[1] is None else "within "
-        return f"between {number(found.low)} and {number(found.high)}, must lie {within}{found.wanted}"
+        share = "so in a share of the paired runs " if fact["method"] == "paired" else ""
+        return f"{share}between {number(found.low)} and {number(found.high)}, must lie {within}{found.wanted}"
     return f"{number(fact['measured'])}, allowed {number(fact['allowed'])}"
 
 

@@ -14,6 +14,7 @@ from assay.report import page as pages
 from assay.report.words import STATUSES, VERDICTS, duration, number
 
 COLOURS = {"holds": "green", "conditional": "cyan", "ambiguous": "magenta", "refuted": "red", "undecided": "yellow"}
+HEADS = {"conditional": "if", "ambiguous": "reading", "not-executable": "no run"}
 LONGEST_REASON = 160  # characters: two lines of an ordinary terminal
 
 
@@ -30,17 +31,24 @@ def summary(results: Mapping[str, Any], console: Console, files: Iterable[Path] 
 
 
 def _table(page: pages.Page) -> Table:
-    """Statements by topic and verdict; what has no verdict at all stands in the last two columns."""
-    table = Table(box=None, pad_edge=False, show_footer=True, header_style="bold")
+    """Statements by topic and verdict; topics in which nothing ran are counted in one row."""
+    table = Table(box=None, pad_edge=False, show_footer=True, header_style="bold", padding=(0, 1))
     total = pages.count(page.entries)
-    table.add_column("topic", footer="all")
+    table.add_column("topic", footer="all", no_wrap=True)
     for verdict, many in total.items():
-        table.add_column(
-            f"{VERDICTS[verdict].sign} {verdict}", footer=str(many), justify="right", style=COLOURS.get(verdict, "")
-        )
+        head = f"{VERDICTS[verdict].sign} {HEADS.get(verdict, verdict)}"
+        table.add_column(head, footer=str(many), justify="right", style=COLOURS.get(verdict, ""), no_wrap=True)
+    idle = [entries for entries in page.topics.values() if not any(entry.evidence for entry in entries)]
     for topic, entries in page.topics.items():
-        table.add_row(Text(topic), *(str(many) if many else "·" for many in pages.count(entries).values()))
+        if entries not in idle:
+            table.add_row(Text(topic), *_cells(entries))
+    if idle:
+        table.add_row(f"{len(idle)} not run", *_cells([entry for entries in idle for entry in entries]))
     return table
+
+
+def _cells(entries: list[pages.Entry]) -> list[str]:
+    return [str(many) if many else "·" for many in pages.count(entries).values()]
 
 
 def _line(claim: Mapping[str, Any]) -> Text:
