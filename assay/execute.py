@@ -41,12 +41,13 @@ def execute(claim: Claim, subject: Subject, conditions: Conditions) -> Result:
     missing = subject.missing(claim.needs)
     if missing:
         return _header(claim, subject, conditions) | _unsupported(missing)
-    found = _decide(claim, subject, conditions, {}, "claim", shrink=True)
+    found = decide(claim, subject, conditions, {}, "claim", shrink=True)
     controls = [_control(claim, subject, conditions, name, edits, found.verdict) for name, edits in claim.controls.items()]
     return _header(claim, subject, conditions) | _measured(claim, subject, found, controls, time.perf_counter() - started)
 
 
-def _decide(claim: Claim, subject: Subject, conditions: Conditions, edits: Edits, label: str, *, shrink: bool) -> Verdicts:
+def decide(claim: Claim, subject: Subject, conditions: Conditions, edits: Edits, label: str, *, shrink: bool) -> Verdicts:
+    """The verdict under `edits`, from one domain or from both sides of the claim's boundary; `label` seeds the execution."""
     if claim.expect.verdict != "conditional":
         measurement = measure(claim, subject, conditions, edits, label, shrink=shrink)
         return Verdicts(_VERDICT[measurement.outcome], (measurement,))
@@ -81,7 +82,7 @@ def _two_sided(within: Verdict, beyond: Verdict) -> Verdict:
 
 def _control(claim: Claim, subject: Subject, conditions: Conditions, name: str, edits: Edits, verdict: Verdict) -> Result:
     """A control turns the verdict by evidence: the edited code ran, and the opposite was decided, not crashed into."""
-    found = _decide(claim, subject, conditions, edits, f"control {name}", shrink=False)
+    found = decide(claim, subject, conditions, edits, f"control {name}", shrink=False)
     wanted = {"holds": ("refuted",), "refuted": ("holds",), "conditional": ("holds", "refuted")}.get(verdict, ())
     ran = any(m.edited_code_ran for m in found.measurements)
     turned = ran and found.verdict in wanted
