@@ -23,9 +23,9 @@ class Analytic:
     got no gradient; `failure` what the backward raised, if it did.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, keep_strides: bool = False) -> None:
         self.target = target
-        self.leaves = [_leaf(value, k in target.wrt) for k, value in enumerate(target.inputs)]
+        self.leaves = [_leaf(value, k in target.wrt, keep_strides) for k, value in enumerate(target.inputs)]
         self.raw: list[Any] = []
         self.returned: Any = None
         self.missing: set[int] = set()
@@ -163,10 +163,10 @@ def _loose(value: Tensor) -> float:
     return float(torch.finfo(value.dtype).eps) ** 0.5
 
 
-def _leaf(value: Any, wanted: bool) -> Any:
+def _leaf(value: Any, wanted: bool, keep_strides: bool) -> Any:
     if not isinstance(value, Tensor):
         return value
-    leaf = value.detach().clone(memory_format=torch.preserve_format)
+    leaf = value.detach() if keep_strides else value.detach().clone(memory_format=torch.preserve_format)
     return leaf.requires_grad_() if wanted else leaf
 
 

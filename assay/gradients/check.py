@@ -93,6 +93,8 @@ class Check:
         measured = self.reference
         if callable(surrogate) and surrogate is not True:
             measured = replace(self.reference, function=surrogate, backward=None, module=None, by_name=False)
+        self.measured = measured
+        self.projected = projections(constraint, self.reference)
         self.sampler = Sampler(measured, self.formula.kept if not callable(surrogate) else None)
         if bool(self.sampler.base.isnan().any()):
             raise GradientInputError(
@@ -105,8 +107,9 @@ class Check:
         if self.surrogate is True:
             self.notes.append(Finding("surrogate", "note", "the gradient is declared a surrogate and was not compared with the derivative"))
             return []
-        project = projections(self.constraint, self.reference)
-        self.comparison = Comparison(self.sampler, self.formula, self.generator, self.probes, project, self.tolerance)
+        self.comparison = Comparison(
+            self.sampler, self.formula, self.generator, self.probes, self.projected, self.tolerance
+        )
         records = self.comparison.run(every_entry)
         if self.formula is not self.analytic:
             self.notes += own_dtype(self.comparison, self.analytic, self.tolerance)

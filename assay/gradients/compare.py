@@ -113,7 +113,7 @@ class Comparison:
         return self.blank(position, probes)
 
     def _by_entry(self, position: int, probes: list[Probe], failed: bool) -> InputEntries:
-        table = self.table(position)
+        table = self.table(position, sharp=failed)
         record = summary(self, table, self.blank(position, probes))
         if record.verdict != "agrees" or not failed:
             return record
@@ -141,12 +141,12 @@ class Comparison:
         reached = self.screen.reached.get(position, FIRST)
         return float(min(reached / 4, 16 * self.screen.settled.get(position, reached) * n**0.25))
 
-    def table(self, position: int, columns: np.ndarray | None = None) -> Table:
+    def table(self, position: int, sharp: bool = False) -> Table:
         if self.jacobians is None:
             self.jacobians = jacobian(self.analytic)
         i = self.sampler.target.wrt.index(position)
-        entries = Entries(self.sampler, self.analytic, projections=self.project, tolerance=self.tolerance, start=self._start(position), reached=self.screen.reached.get(position, FIRST), noisy=self.rounding(position))
-        self.tables[position] = entries.table(position, self.jacobians[i], columns)
+        entries = Entries(self.sampler, self.analytic, projections=self.project, tolerance=self.tolerance, start=self._start(position), reached=self.screen.reached.get(position, FIRST), noisy=self.rounding(position), sharp=sharp)
+        self.tables[position] = entries.table(position, self.jacobians[i])
         return self.tables[position]
 
 

@@ -1,7 +1,7 @@
 """Derivatives by extrapolated central differences, each with an error bar; kinks by one-sided slopes.
 
-Along a direction v the function is sampled at x ± h_k·v with h_k = h_0·4^-k. The slopes D_k/(2·h_k) have an error series in h²,
-so Richardson's table T[k, j] = T[k, j-1] + (T[k, j-1] - T[k-1, j-1])/(16^j - 1) removes one power after another.
+Along a direction v the function is sampled at x ± h_k·v with h_k = h_0·r^-k (r about 4). The slopes D_k/(2·h_k) have an error series in h²,
+so Richardson's table T[k, j] = T[k, j-1] + (T[k, j-1] - T[k-1, j-1])/(r^2j - 1) removes one power after another.
 Moving one row down divides the truncation of column j by 16^(j+1) and multiplies the rounding by 4; therefore the step
 between two rows of one column bounds both: the truncation of the upper and the rounding of the lower.
 Sources: Richardson 1911; Ridders 1982 (table); Moré and Wild 2011 (noise measured from differences, not from a model).
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-RATIO = 4.0
+# Not a power of two: steps of one mantissa would share their rounding, and hide that of a function near zero.
+RATIO = 4.1
 ROWS = 10
 COLUMNS = 4
 # Noise and truncation are read off differences that are as large as themselves; five times those bound the error in more than
@@ -31,7 +32,7 @@ UNIT = float(np.finfo(np.float64).eps) / 2
 
 
 def steps(first: float, rows: int = ROWS) -> Array:
-    """The ladder h_0, h_0/4, h_0/16, ...: (rows,)."""
+    """The ladder h_0, h_0/r, h_0/r², ...: (rows,)."""
     return first * RATIO ** -np.arange(rows, dtype=np.float64)
 
 
@@ -41,6 +42,7 @@ class Estimate:
 
     `flat` is the bar of a zero slope where the function does not move at all near the point (minus infinity where it does): it may
     be flat there, or have a coarse resolution; a gradient of zero is then as right as the slope that larger steps show.
+    `finest` (..., 2) are the plain slopes of the last two steps at which the function moves.
     """
 
     value: Array
@@ -48,6 +50,7 @@ class Estimate:
     row: NDArray[np.int64]
     noise: Array
     flat: Array
+    finest: Array
 
 
 def table(slopes: Array, columns: int = COLUMNS) -> list[Array]:
@@ -56,7 +59,7 @@ def table(slopes: Array, columns: int = COLUMNS) -> list[Array]:
     for j in range(1, min(columns, slopes.shape[-1])):
         last = found[-1]
         following = np.full_like(last, np.nan)
-        following[..., 1:] = last[..., 1:] + (last[..., 1:] - last[..., :-1]) / (16.0**j - 1)
+        following[..., 1:] = last[..., 1:] + (last[..., 1:] - last[..., :-1]) / (RATIO ** (2 * j) - 1)
         found.append(following)
     return found
 
@@ -74,6 +77,7 @@ def estimate(forward: Array, backward: Array, ladder: Array, floor: Array | floa
         silent = np.flip(np.logical_and.accumulate(np.flip(differences == 0, -1), axis=-1), -1) & ~still[..., None]
         slopes = np.where(silent, np.nan, differences / (2 * ladder))
         noise = np.maximum(_noise(slopes, ladder, silent), np.asarray(floor)[..., None])
+        finest = _finest(slopes, silent)
         slopes = np.where(_rough(forward - backward, noise), np.nan, slopes)
         bars, values = _candidates(slopes, ladder, noise)
         bars_allowed = np.where(_contradicted(bars, values), bars * VAGUE, bars)
@@ -83,7 +87,12 @@ def estimate(forward: Array, backward: Array, ladder: Array, floor: Array | floa
     bar = np.where(still, floor / ladder[0], bar)
     started = np.where(silent, ladder, 0.0).max(axis=-1)
     flat = np.where(started > FLAT * ladder[0], floor / np.maximum(started, np.finfo(np.float64).tiny), -np.inf)
-    return Estimate(np.where(still, 0.0, value), bar, row, noise, flat)
+    return Estimate(np.where(still, 0.0, value), bar, row, noise, flat, finest)
+
+
+def _finest(slopes: Array, silent: NDArray[np.bool_]) -> Array:
+    last = np.maximum((~silent).sum(axis=-1) - 1, 1)
+    return np.stack([_pick(slopes, last - 1), _pick(slopes, last)], axis=-1)
 
 
 def _pick(values: Array, row: NDArray[np.int64]) -> Array:

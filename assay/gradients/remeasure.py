@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from assay.gradients import numeric
-from assay.gradients.table import AGREES, KINK, OUTSIDE, WRONG, Table
+from assay.gradients.table import AGREES, KINK, OUTSIDE, UNRESOLVED, WRONG, Table
 
 if TYPE_CHECKING:
     from assay.gradients.entries import Entries
@@ -40,7 +40,10 @@ def _columns(entries: Entries, table: Table, part: NDArray[np.int64], suspicious
     chosen = values[columns, :, :, rows].cpu().numpy()
     center = base.cpu().numpy()[i][:, None]
     ahead, behind = chosen[:, 0] - center, center - chosen[:, 1]
-    found = numeric.estimate(ahead, behind, entries.long, entries.sizes[i])
+    # Where nothing moves the rounding of the largest output counts: a difference of large numbers can stand still at zero.
+    still = (ahead == 0).all(-1) & (behind == 0).all(-1)
+    floor = np.where(still, entries.sizes.max(initial=0), entries.sizes[i])
+    found = numeric.estimate(ahead, behind, entries.long, floor)
     apart = numeric.sides(ahead, behind, entries.long, found.noise)
     outside = np.isnan(ahead).any(-1) | np.isnan(behind).any(-1)
     edges = np.zeros(len(part), dtype=bool)
@@ -71,6 +74,10 @@ def _settle(
         low, high = np.minimum(apart.left, apart.right) / unit, np.maximum(apart.left, apart.right) / unit
         slack = numeric.MARGIN * rounding + 1e-6 * np.maximum(np.abs(low), np.abs(high))
         within = (a >= low - slack) & (a <= high + slack)
+        # The finest steps say what the gradient says and coarser ones do not: structure too fine for the ladder, not a mistake.
+        fine = (np.abs(found.finest / unit[:, None] - a[:, None]) < 0.1 * np.abs(a)[:, None]).all(-1)
+        fine &= np.abs(table.measured[i, j] - a) > 0.3 * np.abs(a)
+    table.status[i[fine], j[fine]] = UNRESOLVED
     table.status[i[lost], j[lost]] = OUTSIDE
     table.status[i[flat], j[flat]] = AGREES
     kink = apart.kink

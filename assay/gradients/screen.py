@@ -166,7 +166,7 @@ class Screen:
                 break
             best, self.reached[position] = min(better, key=lambda pair: _quality(pair[0]))
         deepest = max(probe.row for probe in best)
-        self.settled[position] = min(self.settled.get(position, np.inf), self.reached[position] * 4.0**-deepest)
+        self.settled[position] = min(self.settled.get(position, np.inf), self.reached[position] * numeric.RATIO**-deepest)
         return best
 
     def _ladder(self, position: int, direction: Tensor, gradient: Tensor, band: int, first: float) -> list[Probe]:
@@ -178,7 +178,7 @@ class Screen:
         d, g = direction.numpy(), gradient.numpy()
         broken = ~np.isfinite(g).all(axis=1)
         g = np.nan_to_num(g, posinf=0.0, neginf=0.0) if not np.isfinite(g).all() else g
-        noise = unit * np.sqrt((w * w) @ (base * base))
+        noise = unit * np.sqrt((w * w) @ (base * base) + (g * g) @ (d * d))
         found = numeric.estimate(forward, backward, ladder, noise)
         apart = numeric.sides(forward, backward, ladder, found.noise)
         own = 8 * roundoff(self.analytic.target.inputs[position]) * np.sqrt((g * g) @ (d * d))
