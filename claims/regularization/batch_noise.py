@@ -86,7 +86,8 @@ def _draw(n: int, g: torch.Generator) -> tuple[Data, Data, int]:
 
 @claim(
     "gfg-34.9",
-    "Under batch normalisation the batch mates of an example make its activation random, the more so the fewer they are.",
+    "Under batch normalisation the batch mates of an example make its activation random, the more so the fewer they "
+    "are.",
     reading="it makes noise in training",
     needs=["batch_norm"],
     cases=[{"size": 32}, {"size": 128}],
@@ -101,10 +102,11 @@ def _draw(n: int, g: torch.Generator) -> tuple[Data, Data, int]:
     },
 )
 def batch_mates_make_an_activation_random(lib: Any, trial: Trial, size: int) -> Evidence:
-    """Reading: an example of value 1 among size - 1 standard normal ones comes out with variance (1 + 1/2)/size, to 15 percent.
+    """Reading: an example of value 1 among size - 1 standard normal ones comes out with variance (1 + 1/2)/size, to
+    15 percent.
 
-    Why: its mean is off by 1/√size and its standard deviation by 1/√(2·size), and the latter is multiplied by the value. Terms of
-    higher order in 1/size, measured at 1.5 percent for 32, are inside the tolerance of 5 percent.
+    Why: its mean is off by 1/√size and its standard deviation by 1/√(2·size), and the latter is multiplied by the
+    value. Terms of higher order in 1/size, measured at 1.5 percent for 32, are inside the tolerance of 5 percent.
     """
 
     def one(n: int, g: torch.Generator) -> torch.Tensor:
@@ -115,7 +117,8 @@ def batch_mates_make_an_activation_random(lib: Any, trial: Trial, size: int) -> 
 
     return trial.mean(
         lambda n, g: size * (one(n, g) - one(n, g)).square() / 2, 1.5,
-        detects=0.15 * 1.5, tolerance=0.05 * 1.5, spread=2.2, what="variance of the activation times the size of the batch",
+        detects=0.15 * 1.5, tolerance=0.05 * 1.5, spread=2.2,
+        what="variance of the activation times the size of the batch",
     )  # fmt: skip
 
 
@@ -126,15 +129,16 @@ def batch_mates_make_an_activation_random(lib: Any, trial: Trial, size: int) -> 
     needs=ROLES,
     setting={"size": 6, "normalised": True},
     expect=CONDITIONAL(
-        "batches are small, here 6 of 60 points; trained on all points at once, where there is no noise, it does nothing for it",
+        "batches are small, here 6 of 60 points; trained on all points at once, where there is no noise, it does "
+        "nothing for it",
         within={"size": instead(6)},
         beyond={"size": instead(POINTS)},
     ),
     sabotage={"neither net is normalised": {"normalised": instead(False)}},
 )
 def batch_normalisation_narrows_the_gap(lib: Any, trial: Trial, size: int, normalised: bool) -> Evidence:
-    """Reading: 60 points with a fifth of the labels wrong, 80 steps: the loss on new data exceeds that on the points by less,
-    by 0.3 at least, than in the same net without batch normalisation.
+    """Reading: 60 points with a fifth of the labels wrong, 80 steps: the loss on new data exceeds that on the points
+    by less, by 0.3 at least, than in the same net without batch normalisation.
 
     Why: the noise of the batch hinders learning single labels by heart.
     """
@@ -161,7 +165,8 @@ def batch_normalisation_narrows_the_gap(lib: Any, trial: Trial, size: int, norma
     sabotage={"neither net is normalised": {"normalised": instead(False)}},
 )
 def batch_normalisation_spares_dropout(lib: Any, trial: Trial, size: int, normalised: bool) -> Evidence:
-    """Reading: what p = 0.5 takes off the loss on new data is less in the net with batch normalisation, at most 0.6 of it.
+    """Reading: what p = 0.5 takes off the loss on new data is less in the net with batch normalisation, at most 0.6
+    of it.
 
     Why: both make noise, and the second noise finds less left to do.
     """
