@@ -83,6 +83,11 @@ def widened(x: Tensor) -> Tensor:
     return torch.stack([x, torch.zeros_like(x)], -1)[..., 0] if x.dim() else x
 
 
+def quotient(a: Tensor, b: Tensor) -> Tensor:
+    """a / b, zero where b is zero: the subgradient that a norm has there."""
+    return torch.where(b == 0, 0, a / torch.where(b == 0, 1, b))
+
+
 def turned(x: Tensor) -> Tensor:
     """The same numbers with the memory order of the axes reversed."""
     axes = tuple(reversed(range(x.dim())))

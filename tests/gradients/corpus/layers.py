@@ -19,6 +19,8 @@ BOOK = torch.tensor([0, 3, 3, 1, 0])
 
 def correlate(x: Tensor, w: Tensor) -> Tensor:
     """x (b, c, n), w (o, c, k) -> (b, o, n): correlation that keeps the length for odd k."""
+    if not w.shape[-1]:
+        raise ValueError("the kernel has no width: 0, expected at least 1")
     return functional.conv1d(x, w, padding=w.shape[-1] // 2)
 
 
@@ -32,10 +34,12 @@ def correlate_back(dy: Tensor, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def conv2d_back(dy: Tensor, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients of an unpadded conv2d with a kernel of two by two."""
-    dx = functional.conv2d(dy, w.flip(-1, -2).transpose(0, 1), padding=1)
+    """The gradients of an unpadded conv2d."""
+    high, wide = w.shape[-2:]
+    dx = functional.conv2d(dy, w.flip(-1, -2).transpose(0, 1), padding=(high - 1, wide - 1))
     rows, columns = dy.shape[-2:]
-    dw = [torch.einsum("bomn,bcmn->oc", dy, x[..., i : i + rows, j : j + columns]) for i in (0, 1) for j in (0, 1)]
+    places = [(i, j) for i in range(high) for j in range(wide)]
+    dw = [torch.einsum("bomn,bcmn->oc", dy, x[..., i : i + rows, j : j + columns]) for i, j in places]
     return dx, torch.stack(dw, -1).reshape(w.shape)
 
 
@@ -74,7 +78,8 @@ def recur_back(
 
 def gates(a: Tensor) -> tuple[Tensor, ...]:
     """a (4, m) -> input gate, forget gate, candidate, output gate."""
-    return a[0].sigmoid(), a[1].sigmoid(), a[2].tanh(), a[3].sigmoid()
+    i, f, g, o = a
+    return i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
 
 
 def lstm(a: Tensor, c: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tests.gradients.corpus.draw import exploring, mixed
+from tests.gradients.corpus.draw import exploring, mixed, quotient
 from tests.gradients.corpus.entry import Component, Entry, Mistake, modern
 
 
@@ -113,7 +113,11 @@ CROSS = Component(
     mixed(a=(2, 3), b=(2, 3)),
 )
 FROBENIUS = Component(
-    "norm", torch.norm, lambda dy, y, x: dy * x / y, mixed(x=(3, 4)), exploring(x="nm", low=0.3, special=(1.0,))
+    "norm",
+    torch.norm,
+    lambda dy, y, x: dy * quotient(x, y),
+    mixed(x=(3, 4)),
+    exploring(x="nm", low=0.3, special=(1.0,)),
 )
 PROJECT = Component(
     "unit rows",

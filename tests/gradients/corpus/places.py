@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tests.gradients.corpus.draw import exploring, mixed
+from tests.gradients.corpus.draw import exploring, mixed, quotient
 from tests.gradients.corpus.entry import Component, Entry, Mistake, modern
 
 PICKS = torch.tensor([0, 2, 2, 4])
@@ -21,9 +21,9 @@ CUMSUM = Component(
 CUMPROD = Component(
     "running product",
     lambda x: x.cumprod(0),
-    lambda dy, y, x: (dy * y).flip(0).cumsum(0).flip(0) / x,
+    lambda dy, y, x: without_own_factor(x).cumprod(-1).triu() @ dy,
     mixed(x=(5,)),
-    exploring(x="n", low=0.3, special=(1.0,)),
+    exploring(x="n"),
 )
 ROLL = Component(
     "roll",
@@ -63,7 +63,7 @@ PAD = Component(
 SLICE = Component(
     "inner part",
     lambda x: x[1:-2] ** 3,
-    lambda dy, y, x: torch.nn.functional.pad(3 * dy * x[1:-2] ** 2, (1, 2)),
+    lambda dy, y, x: put_back(3 * dy * x[1:-2] ** 2, x),
     mixed(x=(7,)),
 )
 OVERLAP = Component(
@@ -96,15 +96,15 @@ VARIANCE = Component(
 DEVIATION = Component(
     "standard deviation",
     lambda x: x.std(-1),
-    lambda dy, y, x: (dy / y)[..., None] * (x - x.mean(-1, keepdim=True)) / (x.shape[-1] - 1),
+    lambda dy, y, x: quotient(dy, y)[..., None] * (x - x.mean(-1, keepdim=True)) / (x.shape[-1] - 1),
     mixed(x=(3, 4)),
 )
 PRODUCT = Component(
     "product of rows",
     lambda x: x.prod(-1),
-    lambda dy, y, x: (dy * y)[..., None] / x,
+    lambda dy, y, x: dy[..., None] * without_own_factor(x).prod(-1),
     mixed(x=(3, 4)),
-    exploring(x="nm", low=0.3, special=(1.0,)),
+    exploring(x="nm"),
 )
 LARGEST = Component(
     "largest of rows",
@@ -121,6 +121,19 @@ LOGSUMEXP = Component(
     exploring(x="nm"),
     modern,
 )
+
+
+def without_own_factor(x: Tensor) -> Tensor:
+    """x (..., n) as n rows (..., n, n), row i with a one in place of x[i]: products of the others need no division."""
+    size = x.shape[-1]
+    return torch.where(torch.eye(size, dtype=torch.bool), 1, x[..., None, :].expand(*x.shape[:-1], size, size))
+
+
+def put_back(dy: Tensor, x: Tensor) -> Tensor:
+    """Zeros like x with dy in the places 1 to n - 2."""
+    dx = torch.zeros_like(x)
+    dx[1:-2] = dy
+    return dx
 
 
 def windows_back(dw: Tensor, x: Tensor) -> Tensor:

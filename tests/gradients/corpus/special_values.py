@@ -13,16 +13,9 @@ from torch import Tensor
 
 from tests.gradients.corpus.draw import exploring, fixed, joined, mixed, uniform
 from tests.gradients.corpus.entry import Component, Entry, Forward, Inputs, Mistake, Named, Strategy
+from tests.gradients.corpus.places import CUMPROD, PRODUCT
 
 WIDE = (0.0, 1.0, -1.0, 800.0, -800.0)
-
-
-def no_zero_division(dy: Tensor, x: Tensor) -> Tensor:
-    """The gradient of a product of rows without a division: each entry's factor is the product of the others."""
-    size = x.shape[-1]
-    others = x[..., None, :].expand(*x.shape[:-1], size, size)
-    eye = torch.eye(size, dtype=torch.bool)
-    return dy[..., None] * torch.where(eye, 1, others).prod(-1)
 
 
 def sinc(x: Tensor) -> Tensor:
@@ -46,13 +39,6 @@ def positive_first(base: Strategy) -> Strategy:
     return lambda dtype: base(dtype).map(positive)
 
 
-PRODUCT = Component(
-    "product of rows, zeros allowed",
-    lambda x: x.prod(-1),
-    lambda dy, y, x: no_zero_division(dy, x),
-    mixed(x=(3, 4)),
-    exploring(x="nm"),
-)
 SINC = Component("sin x / x", sinc, lambda dy, y, x: dy * sinc_slope(x), mixed(x=(3, 4)), exploring(x="nm"))
 SATURATED = Component(
     "sigmoid far out",
@@ -129,7 +115,9 @@ def box_cox_slope(x: Tensor, p: Tensor) -> Tensor:
     """d/dp of `box_cox`."""
     u = x.log()
     safe = torch.where(p.abs() < 1e-5, 1, p)
-    far = (u * torch.exp(safe * u) - torch.expm1(safe * u) / safe) / safe
+    logged = torch.where(x == 0, 1, x).log()
+    grown = torch.where(x == 0, 0, logged * torch.exp(safe * logged))
+    far = (grown - torch.expm1(safe * u) / safe) / safe
     return torch.where(p.abs() < 1e-5, u * u / 2 * (1 + 2 * p * u / 3), far)
 
 
@@ -146,6 +134,12 @@ VALUES = (
         "division made safe by a zero",
         Mistake.VALUE,
         lambda dy, y, x: torch.nan_to_num((dy * y)[..., None] / x, 0.0, 0.0, 0.0),
+        visible="special",
+    ),
+    CUMPROD.wrong(
+        "divides by its own entry",
+        Mistake.VALUE,
+        lambda dy, y, x: (dy * y).flip(0).cumsum(0).flip(0) / x,
         visible="special",
     ),
     SINC.wrong(
@@ -260,5 +254,5 @@ PLAIN = (
     ),
 )
 
-COMPONENTS = (PRODUCT, SINC, SATURATED, FAR_SOFTPLUS, LOG_COSH, ROW_TOTAL, SIGNED_SQUARE, RECTIFIER, LARGEST, BOX_COX)
+COMPONENTS = (SINC, SATURATED, FAR_SOFTPLUS, LOG_COSH, ROW_TOTAL, SIGNED_SQUARE, RECTIFIER, LARGEST, BOX_COX)
 ENTRIES: tuple[Entry, ...] = (*(component.right() for component in COMPONENTS), *VALUES, *PLAIN)

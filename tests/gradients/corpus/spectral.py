@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tests.gradients.corpus.draw import changed, magnitudes, mixed
+from tests.gradients.corpus.draw import magnitudes, mixed, quotient
 from tests.gradients.corpus.entry import Component, Entry, Inputs, Mistake, Named, modern
 
 
@@ -39,7 +39,7 @@ TIMES = Component(
 )
 POWER = Component("complex cube", lambda z: z**3, lambda dy, y, z: dy * 3 * (z * z).conj(), complexes(z=(4,)))
 MODULUS = Component("modulus squared", lambda z: z.real**2 + z.imag**2, lambda dy, y, z: 2 * dy * z, complexes(z=(4,)))
-LENGTH = Component("modulus", torch.abs, lambda dy, y, z: dy * z / y, complexes(z=(4,)), style=modern)
+LENGTH = Component("modulus", torch.abs, lambda dy, y, z: dy * quotient(z, y), complexes(z=(4,)), style=modern)
 MATRIX = Component(
     "complex matrix product",
     lambda a, b: a @ b,
@@ -83,4 +83,3 @@ WRONG = (
 )
 
 ENTRIES: tuple[Entry, ...] = (*(component.right() for component in COMPONENTS), *WRONG)
-REAL_PAIR = changed(complexes(a=(4,), b=(4,)), lambda named: {k: (z.real + 0j).clone() for k, z in named.items()})
