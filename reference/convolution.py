@@ -108,8 +108,9 @@ def conv2d_forward(
 ) -> tuple[torch.Tensor, Saved]:
     """Slide each kernel over the image and take the dot product with the patch beneath it.
 
-    Shapes: x (..., C, H, W), w (F, C/groups, A, B), b (F,) or None -> y (..., F, I, J)
-    Forward, with I = conv_output_size(H, A, s, p, d) and J = conv_output_size(W, B, t, q, e):
+    Shapes: x (..., C, H, W), w (F, C/groups, A, B), b (F,) or None -> y (..., F, I, J),
+        I = conv_output_size(H, A, s, p, d) and J = conv_output_size(W, B, t, q, e)
+    Forward:
         (1) x̃ = x with p rows and q columns of zeros on each side
         (2) y[f, i, j] = b[f] + Σ_cab w[f, c, a, b] · x̃[c, s·i + d·a, t·j + e·b], c over the channels of f's group
     Backward:
@@ -162,8 +163,8 @@ def conv1d_forward(
 ) -> tuple[torch.Tensor, Saved]:
     """Slide each kernel along a sequence and take the dot product with the stretch beneath it.
 
-    Shapes: x (..., C, L), w (F, C/groups, A), b (F,) or None -> y (..., F, I)
-    Forward, with I = conv_output_size(L, A, s, p, d):
+    Shapes: x (..., C, L), w (F, C/groups, A), b (F,) or None -> y (..., F, I), I = conv_output_size(L, A, s, p, d)
+    Forward:
         (1) y[f, i] = b[f] + Σ_ca w[f, c, a] · x̃[c, s·i + d·a], x̃ = x with p zeros on each side
     Backward:
         (2) db[f] = Σ_i dy[f, i], summed over the leading axes too
@@ -209,14 +210,16 @@ def conv_transpose2d_forward(
 ) -> tuple[torch.Tensor, Saved]:
     """Lay a copy of the kernel, weighted by each pixel, onto a larger image: the transpose of the linear map `conv2d`.
 
-    Shapes: x (..., C, H, W), w (C, F/groups, A, B), b (F,) or None -> y (..., F, I, J)
-    Forward, with I = (H - 1)·s - 2p + d·(A - 1) + 1 + output padding, and J alike:
+    Shapes: x (..., C, H, W), w (C, F/groups, A, B), b (F,) or None -> y (..., F, I, J),
+        I = (H - 1)·s - 2p + d·(A - 1) + 1 + output padding, and J alike
+    Forward:
         (1) ỹ[f, u, v] = Σ w[c, f, a, b] · x[c, i, j] over all c, a, b, i, j with s·i + d·a = u, t·j + e·b = v
         (2) y = b + ỹ without p rows and q columns on each side
-    Backward, with dỹ = dy bordered by zeros:
-        (3) db[f] = Σ_ij dy[f, i, j], summed over the leading axes too
-        (4) dw[c, f, a, b] = Σ_ij x[c, i, j] · dỹ[f, s·i + d·a, t·j + e·b], summed over the leading axes too
-        (5) dx[c, i, j] = Σ_fab w[c, f, a, b] · dỹ[f, s·i + d·a, t·j + e·b]
+    Backward:
+        (3) dỹ = dy with p rows and q columns of zeros on each side
+        (4) db[f] = Σ_ij dy[f, i, j], summed over the leading axes too
+        (5) dw[c, f, a, b] = Σ_ij x[c, i, j] · dỹ[f, s·i + d·a, t·j + e·b], summed over the leading axes too
+        (6) dx[c, i, j] = Σ_fab w[c, f, a, b] · dỹ[f, s·i + d·a, t·j + e·b]
     Conventions: it restores the size that `conv2d` with the same settings took away, not the values; the output padding
         (smaller than stride or dilation) says which of the sizes that gave the same result is meant, and adds rows at
         the bottom and columns at the right.
@@ -264,14 +267,14 @@ def conv_transpose2d_backward(
     dilation: Size = 1,
     groups: int = 1,
 ) -> Gradients:
-    """Equations (3) to (5): dy (..., F, I, J) -> dx (..., C, H, W), dw (C, F/groups, A, B), db (F,) or None."""
+    """Equations (3) to (6): dy (..., F, I, J) -> dx (..., C, H, W), dw (C, F/groups, A, B), db (F,) or None."""
     x, w, *b = saved
     steps, gaps = pair(stride, "stride", least=1), pair(dilation, "dilation", least=1)
     p, q = pair(padding, "padding", least=0)
-    bordered = pad(dy, (q, q, p, p))  # (..., F, I + 2p, J + 2q)
-    db = _over_all_but_channels(dy) if b else None  # (3) (F,)
-    dw = kernel_slope(bordered, x, w, steps, gaps, groups)  # (4) (C, F/groups, A, B)
-    dx = correlated(bordered, w, steps, gaps, groups)  # (5) the output padding can make room for one more
+    bordered = pad(dy, (q, q, p, p))  # (3) (..., F, I + 2p, J + 2q)
+    db = _over_all_but_channels(dy) if b else None  # (4) (F,)
+    dw = kernel_slope(bordered, x, w, steps, gaps, groups)  # (5) (C, F/groups, A, B)
+    dx = correlated(bordered, w, steps, gaps, groups)  # (6) the output padding can make room for one more
     return dx[..., : x.shape[-2], : x.shape[-1]], dw, db
 
 

@@ -39,8 +39,8 @@ def max_pool2d_forward(
 ) -> tuple[torch.Tensor, Saved]:
     """Keep the largest value of each window.
 
-    Shapes: x (..., H, W) -> y (..., I, J)
-    Forward, with I = conv_output_size(H, A, s, p) and J alike, each leading index pooled alone:
+    Shapes: x (..., H, W) -> y (..., I, J), I = conv_output_size(H, A, s, p) and J alike, each leading index by itself
+    Forward:
         (1) k[i, j] = the first position (row by row) of the largest x in the window that begins at (s·i - p, t·j - q)
         (2) y[i, j] = x[k[i, j]]
     Backward:
@@ -84,8 +84,8 @@ def average_pool2d_forward(
 ) -> tuple[torch.Tensor, Saved]:
     """Keep the mean of each window.
 
-    Shapes: x (..., H, W) -> y (..., I, J)
-    Forward, with I = conv_output_size(H, A, s, p) and J alike, each leading index pooled alone:
+    Shapes: x (..., H, W) -> y (..., I, J), I = conv_output_size(H, A, s, p) and J alike, each leading index by itself
+    Forward:
         (1) y[i, j] = Σ_ab x̃[s·i + a, t·j + b] / m[i, j], x̃ = x with p rows and q columns of zeros on each side
     Backward:
         (2) dx̃[u, v] = Σ dy[i, j] / m[i, j] over all i, j whose window holds (u, v); dx is dx̃ without its border
