@@ -26,6 +26,11 @@ def sizes(low: int = 1, high: int = 8) -> Strategy:
     return st.integers(low, high)
 
 
+def choices(*values: Any) -> Strategy:
+    """One of the values; shrinks to the first."""
+    return st.sampled_from(values)
+
+
 def shapes(min_dims: int = 1, max_dims: int = 3, *, low: int = 1, high: int = 5) -> Strategy:
     """A tuple of axis lengths, each in [low, high]."""
     return st.lists(sizes(low, high), min_size=min_dims, max_size=max_dims).map(tuple)
@@ -43,7 +48,10 @@ def probabilities(low: float = 0.0, high: float = 1.0) -> Strategy:
 
 @st.composite
 def tensors(
-    draw: st.DrawFn, shape: Strategy | Sequence[int], elements: Strategy | None = None, dtype: torch.dtype = torch.float64
+    draw: st.DrawFn,
+    shape: Strategy | Sequence[int],
+    elements: Strategy | None = None,
+    dtype: torch.dtype = torch.float64,
 ) -> torch.Tensor:
     """A small tensor of drawn entries: every entry shrinks. For more than about 100 entries use `normals`."""
     drawn = draw(shape) if isinstance(shape, st.SearchStrategy) else tuple(shape)
