@@ -1,15 +1,17 @@
-"""Layers that are a matrix: the dense layer, also for many replicas of a network at once."""
+"""Layers that are a matrix: the dense layer, the multilayer perceptron, the embedding; also for many replicas at once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 
-from reference.checks import require_broadcast, require_dims, require_floating
+from reference.checks import require_broadcast, require_dims, require_floating, require_values
 from reference.differentiable import Differentiable
 
 Saved = tuple[torch.Tensor, ...]
 
-__all__ = ["dense"]
+__all__ = ["dense", "embedding", "mlp"]
 
 
 def dense_forward(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = None) -> tuple[torch.Tensor, Saved]:
@@ -54,4 +56,51 @@ def _check(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None) -> None:
     require_broadcast("dense", x.shape[:-2], w.shape[:-2], () if b is None else b.shape[:-1])
 
 
+def embedding_forward(labels: torch.Tensor, table: torch.Tensor) -> tuple[torch.Tensor, Saved]:
+    """The embedding: a learnt vector for each of a vocabulary of labels.
+
+    Shapes: labels (...) of integers, table (v, d) -> y (..., d)
+    Forward:
+        (1) y = table[label], the same as one-hot(label) · table
+    Backward:
+        (2) dtable[l] = Σ dy over the places where label = l
+    Conventions: labels get no gradient; one that the table lacks is refused on the CPU and gives NaN elsewhere.
+    Source: Bengio, Ducharme, Vincent, Jauvin, A neural probabilistic language model (2003).
+    """
+    require_floating("embedding", table=table)
+    if table.dim() != 2 or table.shape[0] == 0:
+        raise ValueError(f"embedding got a table of another shape: {tuple(table.shape)}, expected (v, d) with v >= 1")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise ValueError(f"embedding got labels that are no integers: {labels.dtype}, expected rows; use .long()")
+    exists = (labels >= 0) & (labels < table.shape[0])
+    require_values("embedding", f"0 <= label < {table.shape[0]}", exists)
+    y = table[labels.long().clamp(0, table.shape[0] - 1)]  # (1)
+    return torch.where(exists.unsqueeze(-1), y, torch.nan), (labels, table)
+
+
+def embedding_backward(saved: Saved, dy: torch.Tensor) -> tuple[None, torch.Tensor]:
+    labels, table = saved
+    rows = labels.reshape(-1).long()
+    return None, torch.zeros_like(table).index_add(0, rows, dy.reshape(-1, table.shape[-1]))  # (2)
+
+
 dense = Differentiable(dense_forward, dense_backward)
+embedding = Differentiable(embedding_forward, embedding_backward)
+
+
+def mlp(
+    x: torch.Tensor, params: Sequence[torch.Tensor], activation: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """The multilayer perceptron: dense layers with an activation between them, none after the last.
+
+    Shapes: x (..., n, d), params w1, b1, w2, b2, ... -> y (..., n, out)
+    (1) x = activation(dense(x, w, b)) for all layers but the last
+    (2) y = dense(x, w, b)
+    Errors: ValueError if weights and biases do not come in pairs.
+    Source: Rumelhart, Hinton, Williams, Learning representations by back-propagating errors (1986).
+    """
+    if not params or len(params) % 2:
+        raise ValueError(f"mlp got {len(params)} parameters, expected pairs of weights and biases, at least one")
+    for w, b in zip(params[:-2:2], params[1:-2:2], strict=True):
+        x = activation(dense(x, w, b))  # (1)
+    return dense(x, *params[-2:])  # (2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-__all__ = ["dense"]
+__all__ = ["dense", "embedding"]
 
 
 def dense(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = None) -> torch.Tensor:
@@ -14,8 +14,10 @@ def dense(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = None) -> to
     leading = torch.broadcast_shapes(x.shape[:-2], w.shape[:-2], () if b is None else b.shape[:-1])
     x = x.expand(*leading, *x.shape[-2:]).reshape(-1, *x.shape[-2:])
     w = w.expand(*leading, *w.shape[-2:]).reshape(-1, *w.shape[-2:])
-    if b is None:
-        y = torch.vmap(functional.linear)(x, w)
-    else:
-        y = torch.vmap(functional.linear)(x, w, b.expand(*leading, b.shape[-1]).reshape(-1, b.shape[-1]))
+    bias = () if b is None else (b.expand(*leading, b.shape[-1]).reshape(-1, b.shape[-1]),)
+    y = torch.vmap(functional.linear)(x, w, *bias)
     return y.reshape(*leading, *y.shape[-2:])
+
+
+def embedding(labels: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    return functional.embedding(labels, table)

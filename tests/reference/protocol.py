@@ -88,8 +88,10 @@ def planted(name: str, component: Differentiable) -> Differentiable:
     }
 
     def backward(saved: Any, dy: torch.Tensor, **hyper: Any) -> Any:
-        first, *rest = component.backward(saved, dy, **hyper)
-        return (edits[name](first), *rest)
+        slopes = list(component.backward(saved, dy, **hyper))
+        at = next(k for k, slope in enumerate(slopes) if slope is not None)
+        slopes[at] = edits[name](slopes[at])
+        return tuple(slopes)
 
     return replace(component, backward=backward)
 
