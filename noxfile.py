@@ -77,5 +77,7 @@ def minimums(session: nox.Session) -> None:
     oldest = [re.sub(r">=", "==", need) for need in PROJECT["dependencies"]]
     session.install(*oldest)
     session.install("--no-deps", "-e", ".")
-    session.install(*[need for need in PROJECT["optional-dependencies"]["dev"] if not need.startswith(("ruff", "mypy", "types"))])
+    session.install(
+        *[need for need in PROJECT["optional-dependencies"]["dev"] if not need.startswith(("ruff", "mypy", "types"))]
+    )
     session.run("pytest", "-n", WORKERS, "-m", "not browser", *session.posargs)

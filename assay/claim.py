@@ -29,7 +29,9 @@ from assay.evidence import Evidence
 
 Verdict = Literal["holds", "refuted", "conditional", "inconclusive", "unsupported"]
 Check = Callable[..., Evidence]
-Edits = Mapping[str, Callable[..., Any]]  # role, drawn value or setting -> its replacement made from the sound one; "where" -> a filter
+Edits = Mapping[
+    str, Callable[..., Any]
+]  # role, drawn value or setting -> its replacement made from the sound one; "where" -> a filter
 Cases = Sequence[Mapping[str, Any]]
 
 CORRECTION = "what is true instead"
@@ -154,7 +156,9 @@ def claim(
 
     def decorate(check: Check) -> Claim:
         if isinstance(vars(sys.modules[check.__module__]).get(check.__name__), Claim):
-            raise ClaimError(f"claim {statement_id} uses the name {check.__name__} again in {check.__module__}; choose another function name")
+            raise ClaimError(
+                f"claim {statement_id} uses the name {check.__name__} again in {check.__module__}; choose another function name"
+            )
         made = Claim(
             statement_id, sentence, check, tuple(needs), expect, dict(sabotage), dict(given or {}), tuple(cases or ()),
             dict(setting or {}), tuple(also), reading, covers, kind, limit, dict(differs or {}),
@@ -170,19 +174,31 @@ def _validate(made: Claim, has_cases: bool) -> None:
     where = f"claim {made.statement_id} ({made.check.__name__})"
     for sid in made.statements:
         if not re.fullmatch(r"[a-z]+-\d+\.\d+", sid):
-            raise ClaimError(f"{where} has a malformed statement id: {sid!r}, expected document-question.number; write for example 'gfg-16.2'")
+            raise ClaimError(
+                f"{where} has a malformed statement id: {sid!r}, expected document-question.number; write for example 'gfg-16.2'"
+            )
     if not made.sentence.rstrip().endswith((".", "?")):
-        raise ClaimError(f"{where} has no sentence: {made.sentence!r}, expected one that ends with a full stop; write what is claimed")
+        raise ClaimError(
+            f"{where} has no sentence: {made.sentence!r}, expected one that ends with a full stop; write what is claimed"
+        )
     if "Reading:" not in made.docstring:
-        raise ClaimError(f"{where} has no reading; begin its docstring with 'Reading:' and the precise form of the claim")
+        raise ClaimError(
+            f"{where} has no reading; begin its docstring with 'Reading:' and the precise form of the claim"
+        )
     if made.given and has_cases:
-        raise ClaimError(f"{where} has both given and cases, expected one; draw values with given=, or list the whole domain with cases=")
+        raise ClaimError(
+            f"{where} has both given and cases, expected one; draw values with given=, or list the whole domain with cases="
+        )
     if has_cases and not made.cases:
         raise ClaimError(f"{where} has no cases: its domain is empty; list at least one case")
     if not isinstance(made.expect, Expectation):
-        raise ClaimError(f"{where} has expect={made.expect!r}; write HOLDS, REFUTED(instead=..., by=...) or CONDITIONAL(boundary, within=...)")
+        raise ClaimError(
+            f"{where} has expect={made.expect!r}; write HOLDS, REFUTED(instead=..., by=...) or CONDITIONAL(boundary, within=...)"
+        )
     if made.expect.verdict == "refuted" and not made.expect.instead:
-        raise ClaimError(f"{where} is expected to be refuted but says nothing true; write REFUTED(instead='the correct statement', by='claim_name')")
+        raise ClaimError(
+            f"{where} is expected to be refuted but says nothing true; write REFUTED(instead='the correct statement', by='claim_name')"
+        )
     _validate_parameters(made, where)
     _validate_edits(made, where)
 
@@ -199,14 +215,18 @@ def _validate_parameters(made: Claim, where: str) -> None:
     wanted = sorted(_value_names(made))
     got = sorted(p for p in parameters[1:] if p != "trial")
     if got != wanted:
-        raise ClaimError(f"{where} takes the values {got}, expected {wanted} from given, cases and setting; make the two lists equal")
+        raise ClaimError(
+            f"{where} takes the values {got}, expected {wanted} from given, cases and setting; make the two lists equal"
+        )
     if any(sorted(case) != sorted(made.cases[0]) for case in made.cases):
         raise ClaimError(f"{where} has cases with different names, expected {sorted(made.cases[0])} in each")
 
 
 def _validate_edits(made: Claim, where: str) -> None:
     if not made.controls:
-        raise ClaimError(f"{where} has no control; add sabotage={{'what it does wrong': {{role or value: lambda sound: ...}}}}")
+        raise ClaimError(
+            f"{where} has no control; add sabotage={{'what it does wrong': {{role or value: lambda sound: ...}}}}"
+        )
     editable = {*made.needs, *_value_names(made), "where"}
     groups = {**made.controls, "within": made.expect.within, "beyond": made.expect.beyond}
     for name, edits in groups.items():
@@ -214,6 +234,10 @@ def _validate_edits(made: Claim, where: str) -> None:
             raise ClaimError(f"{where} has an empty control: {name!r}; edit a role, a value or 'where'")
         for key, edit in edits.items():
             if key not in editable:
-                raise ClaimError(f"{where} edits {key!r} in {name!r}, expected one of {sorted(editable)}; declare it in needs, given, cases or setting")
+                raise ClaimError(
+                    f"{where} edits {key!r} in {name!r}, expected one of {sorted(editable)}; declare it in needs, given, cases or setting"
+                )
             if not callable(edit):
-                raise ClaimError(f"{where} edits {key!r} in {name!r} with {edit!r}, expected a function of the sound one; write lambda sound: ...")
+                raise ClaimError(
+                    f"{where} edits {key!r} in {name!r} with {edit!r}, expected a function of the sound one; write lambda sound: ..."
+                )

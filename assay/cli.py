@@ -27,10 +27,15 @@ problems = Console(stderr=True)
 
 @app.command()
 def run(
-    ids: Annotated[list[str] | None, typer.Argument(help="claim ids, claim names, statement ids or questions (gfg-42)")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="claim ids, claim names, statement ids or questions (gfg-42)")
+    ] = None,
     keyword: Annotated[str, typer.Option("-k", help="pytest expression over claim names")] = "",
     topic: Annotated[list[str] | None, typer.Option("--topic", help="only claims of this topic")] = None,
-    subject: Annotated[list[str] | None, typer.Option("--subject", help="subject under the claims; the first one decides the statements")] = None,
+    subject: Annotated[
+        list[str] | None,
+        typer.Option("--subject", help="subject under the claims; the first one decides the statements"),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     seed: Annotated[int, typer.Option(help="seed of the run")] = 0,
     examples: Annotated[int, typer.Option(help="examples of each property-tested claim", min=1)] = 100,
@@ -60,7 +65,9 @@ def list_claims(topic: Annotated[str, typer.Option(help="only this topic")] = ""
     table = Table("claim", "topic", "predicted", "roles", box=None)
     for claim in catalogue.claims.values():
         if not topic or catalogue.ledger.topic_of(claim.statement_id) == topic:
-            table.add_row(claim.id, catalogue.ledger.topic_of(claim.statement_id), claim.expect.verdict, " ".join(claim.needs))
+            table.add_row(
+                claim.id, catalogue.ledger.topic_of(claim.statement_id), claim.expect.verdict, " ".join(claim.needs)
+            )
     console.print(table)
 
 
@@ -95,7 +102,9 @@ def report(
 
     writers = {".html": render, ".md": verdict_table, ".csv": statements_csv, ".sarif": sarif}
     if out.suffix not in writers:
-        raise UsageError(f"file {out} has an unknown kind: {out.suffix or 'none'}, expected one of {', '.join(writers)}")
+        raise UsageError(
+            f"file {out} has an unknown kind: {out.suffix or 'none'}, expected one of {', '.join(writers)}"
+        )
     out.write_text(writers[out.suffix](read_results(results)), encoding="utf-8")
     console.print(f"wrote {out}")
 

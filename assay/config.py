@@ -25,7 +25,9 @@ class Config:
         """The folder of the claims package."""
         spec = importlib.util.find_spec(self.claims)
         if spec is None or not spec.submodule_search_locations:
-            raise UsageError(f"package {self.claims} was not found, expected a package of claims; set claims in [tool.assay] of pyproject.toml")
+            raise UsageError(
+                f"package {self.claims} was not found, expected a package of claims; set claims in [tool.assay] of pyproject.toml"
+            )
         return Path(next(iter(spec.submodule_search_locations))).resolve()
 
     @property

@@ -87,7 +87,9 @@ class Evidence:
         )
 
     def __bool__(self) -> bool:
-        raise ClaimError("evidence has no truth value: it can also be open or invalid; return it, and join facts with '&'")
+        raise ClaimError(
+            "evidence has no truth value: it can also be open or invalid; return it, and join facts with '&'"
+        )
 
     @property
     def outcome(self) -> Outcome:
@@ -171,7 +173,7 @@ def equal(actual: Any, expected: Any, *, what: str) -> Evidence:
     """The same to the last bit: integers, shapes, tensors. Measured is the number of entries that differ."""
     if not isinstance(actual, torch.Tensor) and not isinstance(expected, torch.Tensor):
         same = actual == expected
-        detail = {} if same else {"got": repr(actual), "expected": repr(expected)}
+        detail: dict[str, Any] = {} if same else {"got": repr(actual), "expected": repr(expected)}
         return fact(what, 0.0 if same else 1.0, 0.0, why="equality is exact", **detail)
     a, b = torch.as_tensor(actual), torch.as_tensor(expected)
     if a.shape != b.shape:
@@ -205,7 +207,9 @@ def close(
         return invalid(what, f"shape {tuple(actual.shape)} does not fit the expected one")
     sizes = _tensor(scale).to(pair[0].device).abs() if scale is not None else pair[1].abs()
     allowance = gamma(operations, actual.dtype) * sizes + torch.finfo(actual.dtype).tiny * float(operations)
-    return within(actual, expected, allowance, what=what, why=f"{operations:g} roundings in {actual.dtype}".replace("torch.", ""))
+    return within(
+        actual, expected, allowance, what=what, why=f"{operations:g} roundings in {actual.dtype}".replace("torch.", "")
+    )
 
 
 def within(actual: Values, expected: Values, margin: Values, *, what: str, why: str) -> Evidence:
@@ -217,7 +221,9 @@ def within(actual: Values, expected: Values, margin: Values, *, what: str, why: 
     margins = _tensor(margin).to(error.device).expand(error.shape)
     if error.numel() == 0 or bool((error.isnan() | margins.isnan()).any()):
         return invalid(what, "there is nothing to compare" if error.numel() == 0 else "an entry is not a number")
-    used = torch.where(error <= margins, error / margins.clamp_min(torch.finfo(torch.float64).tiny), 1 + error / margins)
+    used = torch.where(
+        error <= margins, error / margins.clamp_min(torch.finfo(torch.float64).tiny), 1 + error / margins
+    )
     worst = int(used.flatten().argmax())
     return fact(what, float(error.flatten()[worst]), float(margins.flatten()[worst]), why=why)
 
@@ -230,7 +236,9 @@ def differs(actual: torch.Tensor, other: Values, *, by: Number, what: str) -> Ev
     largest = (pair[0] - pair[1]).abs()
     if largest.numel() == 0 or bool(largest.isnan().any()):
         return invalid(what, "nothing to compare, or an entry is not a number")
-    return fact(what, float(by) - float(largest.max()), 0.0, why=f"the largest difference was {float(largest.max()):.6g}")
+    return fact(
+        what, float(by) - float(largest.max()), 0.0, why=f"the largest difference was {float(largest.max()):.6g}"
+    )
 
 
 def diverges(values: Values, *, beyond: Number, what: str) -> Evidence:

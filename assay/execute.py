@@ -17,9 +17,20 @@ from assay.subject import Subject
 
 Result = dict[str, Any]
 
-_VERDICT: dict[Outcome, Verdict] = {"holds": "holds", "fails": "refuted", "open": "inconclusive", "invalid": "inconclusive"}
+_VERDICT: dict[Outcome, Verdict] = {
+    "holds": "holds",
+    "fails": "refuted",
+    "open": "inconclusive",
+    "invalid": "inconclusive",
+}
 _GRADES = ("proved", "exhaustive", "property", "statistical", "empirical")
-_KINDS = {"proved": "formula", "exhaustive": "finite domain", "property": "universal", "statistical": "statistical", "empirical": "existence"}
+_KINDS = {
+    "proved": "formula",
+    "exhaustive": "finite domain",
+    "property": "universal",
+    "statistical": "statistical",
+    "empirical": "existence",
+}
 
 
 @dataclass(frozen=True)
@@ -42,11 +53,17 @@ def execute(claim: Claim, subject: Subject, conditions: Conditions) -> Result:
     if missing:
         return _header(claim, subject, conditions) | _unsupported(missing)
     found = decide(claim, subject, conditions, {}, "claim", shrink=True)
-    controls = [_control(claim, subject, conditions, name, edits, found.verdict) for name, edits in claim.controls.items()]
-    return _header(claim, subject, conditions) | _measured(claim, subject, found, controls, time.perf_counter() - started)
+    controls = [
+        _control(claim, subject, conditions, name, edits, found.verdict) for name, edits in claim.controls.items()
+    ]
+    return _header(claim, subject, conditions) | _measured(
+        claim, subject, found, controls, time.perf_counter() - started
+    )
 
 
-def decide(claim: Claim, subject: Subject, conditions: Conditions, edits: Edits, label: str, *, shrink: bool) -> Verdicts:
+def decide(
+    claim: Claim, subject: Subject, conditions: Conditions, edits: Edits, label: str, *, shrink: bool
+) -> Verdicts:
     """The verdict under `edits`, from one domain or from both sides of the claim's boundary; `label` seeds the execution."""
     if claim.expect.verdict != "conditional":
         measurement = measure(claim, subject, conditions, edits, label, shrink=shrink)
@@ -80,14 +97,24 @@ def _two_sided(within: Verdict, beyond: Verdict) -> Verdict:
     return "conditional" if beyond == "refuted" else "holds"
 
 
-def _control(claim: Claim, subject: Subject, conditions: Conditions, name: str, edits: Edits, verdict: Verdict) -> Result:
+def _control(
+    claim: Claim, subject: Subject, conditions: Conditions, name: str, edits: Edits, verdict: Verdict
+) -> Result:
     """A control turns the verdict by evidence: the edited code ran, and the opposite was decided, not crashed into."""
     found = decide(claim, subject, conditions, edits, f"control {name}", shrink=False)
     wanted = {"holds": ("refuted",), "refuted": ("holds",), "conditional": ("holds", "refuted")}.get(verdict, ())
     ran = any(m.edited_code_ran for m in found.measurements)
     turned = ran and found.verdict in wanted
     worst = _worst_fact(found.measurements)
-    why = "" if turned else ("the edited role was never called" if not ran else found.problem or f"verdict under the control: {found.verdict}")
+    why = (
+        ""
+        if turned
+        else (
+            "the edited role was never called"
+            if not ran
+            else found.problem or f"verdict under the control: {found.verdict}"
+        )
+    )
     return {
         "name": name, "turned": turned, "verdict": found.verdict, "why": why,
         "fact": _fact_fields(worst) if worst else None,
@@ -113,7 +140,11 @@ def _header(claim: Claim, subject: Subject, conditions: Conditions) -> Result:
 
 
 def _unsupported(missing: list[str]) -> Result:
-    return blank() | {"verdict": "unsupported", "status": "unsupported", "problem": f"roles not offered: {', '.join(missing)}"}
+    return blank() | {
+        "verdict": "unsupported",
+        "status": "unsupported",
+        "problem": f"roles not offered: {', '.join(missing)}",
+    }
 
 
 def blank() -> Result:
@@ -207,4 +238,6 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return _number(value)
-    raise AssayError(f"evidence holds a {type(value).__name__}, expected numbers and text; convert it before putting it into a detail or figure")
+    raise AssayError(
+        f"evidence holds a {type(value).__name__}, expected numbers and text; convert it before putting it into a detail or figure"
+    )

@@ -30,7 +30,9 @@ GRACE_SECONDS = 5.0  # between the polite alarm and the watchdog that ends the p
 
 
 def conditions_of(config: pytest.Config) -> Conditions:
-    return Conditions(config.getoption("--assay-seed"), config.getoption("--assay-device"), config.getoption("--assay-examples"))
+    return Conditions(
+        config.getoption("--assay-seed"), config.getoption("--assay-device"), config.getoption("--assay-examples")
+    )
 
 
 class ClaimFile(pytest.File):
@@ -45,7 +47,9 @@ class ClaimFile(pytest.File):
         for claim in claims_in(".".join((config.claims, *parts))):
             if wanted is None or claim.id in wanted:
                 for subject in subjects:
-                    yield ClaimItem.from_parent(self, name=f"{claim.name}[{subject.name}]", claim=claim, subject=subject)
+                    yield ClaimItem.from_parent(
+                        self, name=f"{claim.name}[{subject.name}]", claim=claim, subject=subject
+                    )
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> Any:
         return str(excinfo.value) if isinstance(excinfo.value, AssayError) else super().repr_failure(excinfo)
@@ -78,7 +82,11 @@ class ClaimItem(pytest.Item):
             raise ClaimFailed(explain(self.result))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> Any:
-        return str(excinfo.value) if isinstance(excinfo.value, (ClaimFailed, AssayError)) else super().repr_failure(excinfo)
+        return (
+            str(excinfo.value)
+            if isinstance(excinfo.value, (ClaimFailed, AssayError))
+            else super().repr_failure(excinfo)
+        )
 
     def result_of(self, call: pytest.CallInfo[None]) -> dict[str, Any]:
         """The claim's result, also when something else than the subject went wrong."""
@@ -97,7 +105,9 @@ def hung(limit: float) -> str:
 
 def explain(result: dict[str, Any]) -> str:
     """One or two lines that say what came out, what was predicted, and how to see it again."""
-    parts = [f"claim {result['id']} on {result['subject']} is {result['status']}: {result['verdict']}, predicted {result['expect']}"]
+    parts = [
+        f"claim {result['id']} on {result['subject']} is {result['status']}: {result['verdict']}, predicted {result['expect']}"
+    ]
     if result["problem"]:
         parts.append(result["problem"])
     if result["counterexample"]:
@@ -169,7 +179,11 @@ class Recorder:
         claim = next(c for c in claims_in(".".join((here.claims, *parts))) if c.name == claim_name)
         subject = choose_subjects([subject_name], here.subjects)[0]
         seconds = time.perf_counter() - self.running.get(nodeid, time.perf_counter())
-        problem = hung(claim.limit) if seconds >= claim.limit else "its process died: killed, out of memory, or a crash in native code"
+        problem = (
+            hung(claim.limit)
+            if seconds >= claim.limit
+            else "its process died: killed, out of memory, or a crash in native code"
+        )
         self.book.add(crashed(claim, subject, conditions_of(self.config), problem, seconds))
 
     def pytest_sessionfinish(self) -> None:

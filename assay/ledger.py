@@ -44,7 +44,9 @@ class Ledger:
     def topic_of(self, statement_id: str) -> str:
         statement = self.statements.get(statement_id)
         if statement is None:
-            raise LedgerError(f"statement {statement_id} is not in the ledger; add it to claims/ledger.yaml or mend the claim's id")
+            raise LedgerError(
+                f"statement {statement_id} is not in the ledger; add it to claims/ledger.yaml or mend the claim's id"
+            )
         return statement.topic
 
 
@@ -130,7 +132,9 @@ def _why_undecided(claims: list[Result]) -> str:
 
 def _conditions(claims: list[Result]) -> str:
     parts = [f"holds where {c['boundary']}" for c in claims if c["verdict"] == "conditional"]
-    parts += [f"{_words(c['verdict'])}: {c['covers']}" for c in claims if c["verdict"] in ("holds", "refuted") and c["covers"]]
+    parts += [
+        f"{_words(c['verdict'])}: {c['covers']}" for c in claims if c["verdict"] in ("holds", "refuted") and c["covers"]
+    ]
     return "; ".join(parts)
 
 

@@ -100,7 +100,9 @@ class _Domain:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the subject raises is a finding about the subject
             evidence = invalid(f"raised {type(error).__name__}", str(error).splitlines()[0][:300] if str(error) else "")
-            self.result.problem = self.result.problem or f"{type(error).__name__}: {str(error)[:300]}{described(values)}"
+            self.result.problem = (
+                self.result.problem or f"{type(error).__name__}: {str(error)[:300]}{described(values)}"
+            )
         if not isinstance(evidence, Evidence):
             raise AssayError(
                 f"claim {self.claim.id} returned {type(evidence).__name__}, expected Evidence; return at_least(...), close(...), ... joined with &"
@@ -116,13 +118,17 @@ class _Domain:
         if worst.outcome == "invalid" and not self.result.problem:
             self.result.problem = f"{worst.what}: {worst.why or 'not a number'}{described({**values, **self.setting})}"
         if worst.outcome == "fails":
-            shown = worst.detail.get("counterexample") or {name: show(value) for name, value in {**values, **self.setting}.items()}
+            shown = worst.detail.get("counterexample") or {
+                name: show(value) for name, value in {**values, **self.setting}.items()
+            }
             self.result.counterexample = {
                 "values": shown, "fact": worst.what, "measured": _finite(worst.measured), "allowed": _finite(worst.allowed),
             }  # fmt: skip
 
 
-def measure(claim: Claim, subject: Subject, conditions: Conditions, edits: Edits, label: str, *, shrink: bool = True) -> Measurement:
+def measure(
+    claim: Claim, subject: Subject, conditions: Conditions, edits: Edits, label: str, *, shrink: bool = True
+) -> Measurement:
     """Run the claim's check over its whole domain with `edits` in place; `label` names the execution and seeds it."""
     domain = _Domain(claim, subject, conditions, edits, label)
     if claim.given:

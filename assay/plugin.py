@@ -6,7 +6,7 @@ Inert outside the claims folder, and light: torch is imported only when there is
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,12 @@ CONFIG = pytest.StashKey[Config]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("assay", "claims about deep learning")
-    group.addoption("--assay-subject", action="append", default=[], help="subject to put under the claims (may be given several times)")
+    group.addoption(
+        "--assay-subject",
+        action="append",
+        default=[],
+        help="subject to put under the claims (may be given several times)",
+    )
     group.addoption("--assay-seed", type=int, default=0, help="seed of the run")
     group.addoption("--assay-device", default="cpu", help="cpu or cuda")
     group.addoption("--assay-examples", type=int, default=100, help="examples of each property-tested claim")
@@ -50,7 +55,11 @@ def _keep_book(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    if file_path.suffix != ".py" or file_path.name == "__init__.py" or not _holds_claims(file_path, parent.config.stash[CONFIG]):
+    if (
+        file_path.suffix != ".py"
+        or file_path.name == "__init__.py"
+        or not _holds_claims(file_path, parent.config.stash[CONFIG])
+    ):
         return None
     from assay.items import ClaimFile
 
@@ -65,8 +74,10 @@ def _holds_claims(path: Path, config: Config) -> bool:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if call.when == "call" and hasattr(item, "result_of"):
-        report.assay_result = item.result_of(call)
+        vars(report)["assay_result"] = item.result_of(call)
     return report

@@ -27,10 +27,18 @@ def claims_in(module_name: str) -> list[Claim]:
         module = importlib.import_module(module_name)
     except AssayError:
         raise
-    except Exception as error:  # noqa: BLE001 - a claim file may raise anything at import
-        place = f"{Path(error.filename).name}, line {error.lineno}: " if isinstance(error, SyntaxError) and error.filename else ""
-        raise ClaimError(f"claims module {module_name} cannot be imported: {type(error).__name__}: {place}{str(error).splitlines()[0]}; mend the file") from error
-    return [value for value in vars(module).values() if isinstance(value, Claim) and value.check.__module__ == module_name]
+    except Exception as error:
+        place = (
+            f"{Path(error.filename).name}, line {error.lineno}: "
+            if isinstance(error, SyntaxError) and error.filename
+            else ""
+        )
+        raise ClaimError(
+            f"claims module {module_name} cannot be imported: {type(error).__name__}: {place}{str(error).splitlines()[0]}; mend the file"
+        ) from error
+    return [
+        value for value in vars(module).values() if isinstance(value, Claim) and value.check.__module__ == module_name
+    ]
 
 
 def load_claims(folder: Path, package: str) -> dict[str, Claim]:
@@ -40,12 +48,16 @@ def load_claims(folder: Path, package: str) -> dict[str, Claim]:
     for module_name in module_names(folder, package):
         for claim in claims_in(module_name):
             if claim.name in names:
-                raise ClaimError(f"claim {claim.id} has a name that {names[claim.name]} has already; choose another function name")
+                raise ClaimError(
+                    f"claim {claim.id} has a name that {names[claim.name]} has already; choose another function name"
+                )
             names[claim.name] = claim.id
             claims[claim.id] = claim
     for claim in claims.values():
         if claim.expect.by and claim.expect.by not in names:
-            raise ClaimError(f"claim {claim.id} names a correction that does not exist: by={claim.expect.by!r}; nearest: {', '.join(nearest(claim.expect.by, names))}")
+            raise ClaimError(
+                f"claim {claim.id} names a correction that does not exist: by={claim.expect.by!r}; nearest: {', '.join(nearest(claim.expect.by, names))}"
+            )
     return claims
 
 
@@ -80,4 +92,6 @@ def with_corrections(ids: Iterable[str], claims: dict[str, Claim]) -> list[str]:
 
 
 def _means(word: str, claim: Claim) -> bool:
-    return word in (claim.id, claim.name, *claim.statements) or any(sid.rpartition(".")[0] == word for sid in claim.statements)
+    return word in (claim.id, claim.name, *claim.statements) or any(
+        sid.rpartition(".")[0] == word for sid in claim.statements
+    )

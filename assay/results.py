@@ -69,7 +69,10 @@ class Book:
 
     def document(self, *, partial: bool) -> Result:
         order = {sid: k for k, sid in enumerate(self.ledger.statements)}
-        claims = sorted(self.results.values(), key=lambda c: (order.get(c["statement_id"], 0), c["name"], self.subjects.index(c["subject"])))
+        claims = sorted(
+            self.results.values(),
+            key=lambda c: (order.get(c["statement_id"], 0), c["name"], self.subjects.index(c["subject"])),
+        )
         by_statement: dict[str, list[Result]] = {}
         for claim in claims:
             for sid in (claim["statement_id"], *claim["also"]):

@@ -19,8 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from assay.claim import Claim
 from assay.config import Config, load_config
 from assay.errors import AssayError, UsageError
-from assay.ledger import Ledger, load_ledger
 from assay.items import Recorder
+from assay.ledger import Ledger, load_ledger
 from assay.registry import choose, load_claims, nearest, with_corrections
 from assay.results import RUN_BOUND, drift, load_record, record_of
 from assay.subject import choose_subjects
@@ -79,7 +79,11 @@ class Catalogue:
     def describe(self, word: str) -> Iterator[str]:
         """Lines about a statement and its claims, or about one claim."""
         statement = self.ledger.statements.get(word)
-        ids = [c.id for c in self.claims.values() if word in c.statements] if statement else choose([word], self.claims, [])
+        ids = (
+            [c.id for c in self.claims.values() if word in c.statements]
+            if statement
+            else choose([word], self.claims, [])
+        )
         if statement:
             yield f"{statement.id} ({statement.topic}, {statement.kind}): {statement.statement}"
             if not statement.executable:
@@ -112,7 +116,9 @@ def _check_device(device: str) -> None:
     if device not in ("cpu", "cuda"):
         raise UsageError(f"device {device} is unknown, expected cpu or cuda")
     if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device cuda was asked for, but torch finds none here; use --device cpu, or install a CUDA build of torch")
+        raise UsageError(
+            "device cuda was asked for, but torch finds none here; use --device cpu, or install a CUDA build of torch"
+        )
 
 
 def _run_pytest(request: Request, config: Config, selected: list[str], results: Path, console: Console) -> Recorder:
@@ -169,7 +175,12 @@ class _Follower:
             return
         running = [nodeid.rpartition("::")[2] for nodeid in self.recorder.running]
         done, total = len(self.recorder.book.results), self.recorder.book.total
-        self._progress.update(self._task, completed=done, total=total or None, now=f"left {total - done}; running {', '.join(running[:2])}")
+        self._progress.update(
+            self._task,
+            completed=done,
+            total=total or None,
+            now=f"left {total - done}; running {', '.join(running[:2])}",
+        )
         if not self._console.is_terminal and done and done % 50 == 0 and self._last_said != done:
             self._last_said = done
             print(f"{done} of {total} claims done", file=sys.stderr, flush=True)
@@ -188,10 +199,14 @@ def _conclude(document: dict[str, Any], request: Request, config: Config, consol
         console.print(f"verdict changed: {line}", markup=False, highlight=False)
     if request.record:
         record = load_record(config.record) | record_of(document)
-        config.record.write_text(json.dumps(dict(sorted(record.items())), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        config.record.write_text(
+            json.dumps(dict(sorted(record.items())), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
     bound = document["run"]["false_alarm_bound"]
     if bound > RUN_BOUND:
-        console.print(f"the run's false-alarm bound is {bound:.1e}, expected at most {RUN_BOUND:.0e}; lower ALPHA in assay/decide/trial.py")
+        console.print(
+            f"the run's false-alarm bound is {bound:.1e}, expected at most {RUN_BOUND:.0e}; lower ALPHA in assay/decide/trial.py"
+        )
         return 1
     failed = [c for c in document["claims"] if c["status"] in FAILED and not c["differs"]]
     return 1 if failed or document["run"]["partial"] else 0

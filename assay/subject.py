@@ -25,7 +25,9 @@ class Subject:
     def __post_init__(self) -> None:
         wrong = sorted(role for role, played in self.roles.items() if not callable(played))
         if wrong:
-            raise SubjectError(f"subject {self.name} has roles that are not callable: {', '.join(wrong)}; give a function for each")
+            raise SubjectError(
+                f"subject {self.name} has roles that are not callable: {', '.join(wrong)}; give a function for each"
+            )
 
     def missing(self, needs: Iterable[str]) -> list[str]:
         """The needed roles that this subject does not play."""
@@ -56,11 +58,12 @@ class Library:
 
     def __getattr__(self, role: str) -> Role:
         try:
-            return self.__dict__["roles"][role]
+            played: Role = self.__dict__["roles"][role]
         except KeyError:
             raise SubjectError(
                 f"role {role} was not declared: the claim needs {sorted(self.roles)}; add {role!r} to needs=[...]"
             ) from None
+        return played
 
 
 def load_subjects(package: str) -> dict[str, Subject]:

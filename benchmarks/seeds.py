@@ -71,13 +71,29 @@ def main() -> int:
     ids = choose(asked.ids, claims, []) if asked.ids else list(claims)
     kept = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
     same_run = kept.get("seeds") == [asked.first, asked.last] and kept.get("subject") == asked.subject
-    done = {cid: found for cid, found in kept.get("claims", {}).items() if same_run and cid in claims and found["source"] == fingerprint(claims[cid])}
-    todo = [(cid, asked.subject, asked.first, asked.last) for cid in ids if cid not in done and sampled(claims[cid], subject)]
+    done = {
+        cid: found
+        for cid, found in kept.get("claims", {}).items()
+        if same_run and cid in claims and found["source"] == fingerprint(claims[cid])
+    }
+    todo = [
+        (cid, asked.subject, asked.first, asked.last)
+        for cid in ids
+        if cid not in done and sampled(claims[cid], subject)
+    ]
     with multiprocessing.get_context("spawn").Pool(asked.workers) as pool:
         for count, (claim_id, found) in enumerate(pool.imap_unordered(verdicts, todo), 1):
             done[claim_id] = found
-            print(f"{count}/{len(todo)} {claim_id}: {found['verdict']}, {len(found['differ'])} differ, {found['seconds']} s", flush=True)
-            result = {"seeds": [asked.first, asked.last], "subject": asked.subject, "torch": torch.__version__, "claims": dict(sorted(done.items()))}
+            print(
+                f"{count}/{len(todo)} {claim_id}: {found['verdict']}, {len(found['differ'])} differ, {found['seconds']} s",
+                flush=True,
+            )
+            result = {
+                "seeds": [asked.first, asked.last],
+                "subject": asked.subject,
+                "torch": torch.__version__,
+                "claims": dict(sorted(done.items())),
+            }
             RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     differ = {cid: found["differ"] for cid, found in done.items() if found["differ"]}
     print(f"{len(done)} sampled claims, seeds {asked.first} to {asked.last}: {len(differ)} with a verdict that differs")

@@ -55,6 +55,8 @@ def test_a_good_header_becomes_a_claim() -> None:
         ("gfg-1.1", "It is so.", check, {"expect": CONDITIONAL("b", within={"q": lambda s: 1})}, "edits 'q'"),
     ],
 )
-def test_a_wrong_header_is_refused(statement_id: str, sentence: str, function: Any, changes: dict[str, Any], message: str) -> None:
+def test_a_wrong_header_is_refused(
+    statement_id: str, sentence: str, function: Any, changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ClaimError, match=message):
         claim(statement_id, sentence, **good(**changes))(function)

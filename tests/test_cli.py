@@ -38,7 +38,12 @@ BAD = {
     "vacuous": ("lib.double(1); return equal(1, 1, what='one')", "", "toothless", ""),
     "raises": ("return {}['x']", "", "error", "KeyError"),
     "hangs": ("time.sleep(600)", "limit=2", "error", "hung"),
-    "stuck": ("signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM]); time.sleep(600)", "limit=2", "error", "hung"),
+    "stuck": (
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM]); time.sleep(600)",
+        "limit=2",
+        "error",
+        "hung",
+    ),
     "dies": ("os.kill(os.getpid(), signal.SIGKILL)", "", "error", "process died"),
     "greedy": ("torch.zeros(1 << 33); return equal(lib.double(1), 2, what='sum')", "", "error", "memory"),
 }
@@ -49,7 +54,10 @@ def test_bad_claims_are_reported_as_what_they_are_and_the_others_go_on(tmp_path:
     claims = [claim_source(name, body, header) for name, (body, header, _, _) in BAD.items()]
     code, results, output = run(make(tmp_path / "p", *claims, GOOD), "--memory", "3000", "--workers", "2")
     assert code == 1, output
-    assert statuses(results) == {"twice_is_even": "as-predicted", **{name: status for name, (_, _, status, _) in BAD.items()}}
+    assert statuses(results) == {
+        "twice_is_even": "as-predicted",
+        **{name: status for name, (_, _, status, _) in BAD.items()},
+    }
     problems = {c["name"]: c["problem"] for c in results["claims"]}
     assert all(problem in problems[name] for name, (_, _, _, problem) in BAD.items()), problems
     assert all(name in output for name in BAD)
@@ -135,7 +143,9 @@ def test_cuda_without_one_is_one_clear_line(tmp_path: Path, capsys: Any, monkeyp
         ("import nowhere_to_be_found\n", "nowhere_to_be_found"),
     ],
 )
-def test_a_broken_claim_file_is_one_clear_line(tmp_path: Path, capsys: Any, monkeypatch: Any, source: str, expected: str) -> None:
+def test_a_broken_claim_file_is_one_clear_line(
+    tmp_path: Path, capsys: Any, monkeypatch: Any, source: str, expected: str
+) -> None:
     code, complaint = in_process(make(tmp_path / "p", source), capsys, monkeypatch, "run", "--subject", "reference")
     assert (code, len(complaint.strip().splitlines())) == (2, 1), complaint
     assert expected in complaint
@@ -151,7 +161,8 @@ def test_a_broken_ledger_is_one_clear_line(tmp_path: Path, capsys: Any, monkeypa
 
 def test_same_numbers_alone_in_parallel_and_in_any_order(tmp_path: Path) -> None:
     noisy = claim_source(
-        "noisy", "return trial.mean(lambda n, g: lib.double(torch.randn(n, generator=g)) , 0.0, detects=0.2, spread=2.0, what='mean')"
+        "noisy",
+        "return trial.mean(lambda n, g: lib.double(torch.randn(n, generator=g)) , 0.0, detects=0.2, spread=2.0, what='mean')",
     ).replace("def noisy(lib)", "def noisy(lib, trial)")
     folder = make(tmp_path / "p", noisy, GOOD, claim_source("other", "return equal(lib.double(1), 2, what='sum')"))
 

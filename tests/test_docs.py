@@ -29,7 +29,9 @@ def test_every_command_that_a_page_names_exists() -> None:
     from assay.cli import app
 
     known = set(re.findall(r"^[│ ] *([a-z]+) ", CliRunner().invoke(app, ["--help"]).output, re.MULTILINE))
-    named = {word for page in PAGES for word in re.findall(r"`(?:\$ )?assay ([a-z]+)", page.read_text(encoding="utf-8"))}
+    named = {
+        word for page in PAGES for word in re.findall(r"`(?:\$ )?assay ([a-z]+)", page.read_text(encoding="utf-8"))
+    }
     assert named
     assert named <= known, named - known
 

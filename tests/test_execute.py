@@ -45,15 +45,21 @@ def test_holds_as_predicted() -> None:
 
 
 def test_refuted_gives_the_smallest_counterexample() -> None:
-    result = run(made(expect=REFUTED(instead="Only below five."), sabotage={"below five": {"where": lambda x: x < 5}})(small))
+    result = run(
+        made(expect=REFUTED(instead="Only below five."), sabotage={"below five": {"where": lambda x: x < 5}})(small)
+    )
     assert (result["verdict"], result["status"]) == ("refuted", "as-predicted")
     assert result["counterexample"]["values"] == {"x": "5"}
 
 
 def test_a_boundary_is_run_on_both_sides() -> None:
-    result = run(made(expect=CONDITIONAL("x < 5", within=lambda x: x < 5), sabotage={"never": {"x": lambda x: 0}})(small))
+    result = run(
+        made(expect=CONDITIONAL("x < 5", within=lambda x: x < 5), sabotage={"never": {"x": lambda x: 0}})(small)
+    )
     assert (result["verdict"], result["status"]) == ("conditional", "as-predicted")
-    wrong = run(made(expect=CONDITIONAL("x < 9", within=lambda x: x < 9), sabotage={"never": {"x": lambda x: 0}})(small))
+    wrong = run(
+        made(expect=CONDITIONAL("x < 9", within=lambda x: x < 9), sabotage={"never": {"x": lambda x: 0}})(small)
+    )
     assert (wrong["verdict"], wrong["status"]) == ("refuted", "surprising")
 
 
@@ -90,7 +96,12 @@ def test_a_sabotage_that_never_ran_is_no_kill() -> None:
         return true(len(calls) <= 1, what="asked once")
 
     toothless = claim(
-        "gfg-1.1", "It is so.", needs=["unused"], setting={"x": 1}, expect=HOLDS, sabotage={"unused": {"unused": lambda s: lambda x: 0}}
+        "gfg-1.1",
+        "It is so.",
+        needs=["unused"],
+        setting={"x": 1},
+        expect=HOLDS,
+        sabotage={"unused": {"unused": lambda s: lambda x: 0}},
     )(fickle)
     result = run(toothless)
     assert result["controls"][0]["verdict"] == "refuted"
@@ -98,7 +109,9 @@ def test_a_sabotage_that_never_ran_is_no_kill() -> None:
     assert "never called" in result["controls"][0]["why"]
 
 
-@pytest.mark.parametrize("double", [lambda z: z * math.nan, lambda z: {}[z], lambda z: z[:, None, None].expand(-1, 7, 3)])
+@pytest.mark.parametrize(
+    "double", [lambda z: z * math.nan, lambda z: {}[z], lambda z: z[:, None, None].expand(-1, 7, 3)]
+)
 def test_nan_an_exception_or_a_wrong_shape_refutes_nothing(double: Any) -> None:
     def tight(lib: Any, z: torch.Tensor) -> Evidence:
         """Reading: double(z) = 2z."""
@@ -153,7 +166,11 @@ def test_all_cases_are_run_and_shared_between_looks() -> None:
         toss = trial.proportion(lambda n, g: torch.rand(n, generator=g) < 0.5, 0.5, detects=0.1, what="heads")
         return toss & equal(lib.double(x) % 2, 0, what="remainder")
 
-    result = run(claim("gfg-1.1", "It is so.", needs=["double"], cases=[{"x": k} for k in range(5)], expect=HOLDS, sabotage=BREAKS)(listed))
+    result = run(
+        claim(
+            "gfg-1.1", "It is so.", needs=["double"], cases=[{"x": k} for k in range(5)], expect=HOLDS, sabotage=BREAKS
+        )(listed)
+    )
     assert (result["cases"], result["grade"], result["verdict"]) == (5, "statistical", "holds")
     assert 0 < result["false_alarm"] <= 2 * 2e-8
 
@@ -161,7 +178,9 @@ def test_all_cases_are_run_and_shared_between_looks() -> None:
 def test_same_seed_same_numbers_and_another_seed_other_numbers() -> None:
     def noisy(lib: Any, trial: Any) -> Evidence:
         """Reading: the mean of double of a Gaussian is zero."""
-        return trial.mean(lambda n, g: lib.double(torch.randn(n, generator=g)), 0.0, detects=0.2, spread=2.0, what="mean")
+        return trial.mean(
+            lambda n, g: lib.double(torch.randn(n, generator=g)), 0.0, detects=0.2, spread=2.0, what="mean"
+        )
 
     claim_ = claim("gfg-1.1", "It is so.", needs=["double"], expect=HOLDS, sabotage=BREAKS)(noisy)
     first, again, other = (run(claim_, seed=s)["facts"] for s in (1, 1, 2))

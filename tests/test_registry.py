@@ -62,4 +62,6 @@ def test_our_claims_load_and_decide_statements_of_the_ledger() -> None:
     ledger = load_ledger(config.ledger)
     claims = load_claims(config.claims_folder, config.claims)
     assert claims
-    assert [cid for cid, c in claims.items() if not all(ledger.statements[sid].executable for sid in c.statements)] == []
+    assert [
+        cid for cid, c in claims.items() if not all(ledger.statements[sid].executable for sid in c.statements)
+    ] == []

@@ -81,10 +81,27 @@ def proved(
     hypotheses = assuming(**variables) if assuming else z3.BoolVal(True)
     claim = statement(**variables)
     if not isinstance(claim, z3.ExprRef):
-        raise ClaimError(f"a statement to prove is constant: {claim!r}, expected a condition on {sorted(over)} ({what})")
-    detail: dict[str, Any] = {"engine": f"z3 {z3.get_version_string()}", "obligation": _obligation(over, hypotheses, claim)}
+        raise ClaimError(
+            f"a statement to prove is constant: {claim!r}, expected a condition on {sorted(over)} ({what})"
+        )
+    detail: dict[str, Any] = {
+        "engine": f"z3 {z3.get_version_string()}",
+        "obligation": _obligation(over, hypotheses, claim),
+    }
     if _check(hypotheses) != z3.sat:
-        return Evidence((Fact(what, math.nan, 0.0, "invalid", "the hypotheses cannot be met: the proof would be vacuous", "proof", detail),))
+        return Evidence(
+            (
+                Fact(
+                    what,
+                    math.nan,
+                    0.0,
+                    "invalid",
+                    "the hypotheses cannot be met: the proof would be vacuous",
+                    "proof",
+                    detail,
+                ),
+            )
+        )
     answer = _check(z3.And(hypotheses, z3.Not(claim)))
     if answer == z3.unknown:
         return Evidence((Fact(what, math.nan, 0.0, "open", "the solver gave up within its time", "proof", detail),))
@@ -95,7 +112,9 @@ def proved(
     detail["confirmed_on"] = points
     if points == 0 or wrong is not None:
         detail["counterexample"] = wrong
-        return Evidence((Fact(what, math.nan, 0.0, "invalid", "the second engine disagrees or saw no point", "proof", detail),))
+        return Evidence(
+            (Fact(what, math.nan, 0.0, "invalid", "the second engine disagrees or saw no point", "proof", detail),)
+        )
     why = f"no counterexample exists (unsatisfiable); Python agrees on all {points} grid points"
     return Evidence((Fact(what, 0.0, 0.0, "holds", why, "proof", detail),))
 
@@ -140,7 +159,10 @@ def _second_engine(
 ) -> tuple[int, dict[str, str] | None]:
     """Evaluate the same functions in Python on small values: how many satisfied the hypotheses, and one that fails."""
     reals = [Fraction(k, 2) for k in SMALL]
-    axes = [list(grid[name]) if grid and name in grid else (list(SMALL) if kind is int else reals) for name, kind in over.items()]
+    axes = [
+        list(grid[name]) if grid and name in grid else (list(SMALL) if kind is int else reals)
+        for name, kind in over.items()
+    ]
     points = 0
     for values in itertools.product(*axes):
         point = dict(zip(over, values, strict=True))
@@ -162,7 +184,11 @@ def identity(left: sympy.Expr, right: sympy.Expr, *, what: str, at: Mapping[str,
     chosen = at or {str(symbol): math.sqrt(2 + k) / 3 for k, symbol in enumerate(symbols)}
     point = {symbol: sympy.Float(chosen[str(symbol)], 40) for symbol in symbols}
     residual = abs(complex(sympy.N(difference.subs(point), 40)))
-    detail = {"engine": f"sympy {sympy.__version__}", "obligation": f"{left} = {right}", "point": {str(s): float(v) for s, v in point.items()}}
+    detail = {
+        "engine": f"sympy {sympy.__version__}",
+        "obligation": f"{left} = {right}",
+        "point": {str(s): float(v) for s, v in point.items()},
+    }
     allowance = 1e-30 * (1 + abs(complex(sympy.N(left.subs(point), 40))))
     why = "numeric residual at 40 digits, ten digits left for the evaluation's own rounding"
     if sympy.simplify(difference) == 0:
@@ -170,4 +196,6 @@ def identity(left: sympy.Expr, right: sympy.Expr, *, what: str, at: Mapping[str,
     if residual > allowance:
         detail["counterexample"] = {str(s): str(float(v)) for s, v in point.items()}
         return fact(what, residual, allowance, why=why, method="proof", **detail)
-    return Evidence((Fact(what, residual, allowance, "open", "sympy cannot decide; the numbers agree", "proof", detail),))
+    return Evidence(
+        (Fact(what, residual, allowance, "open", "sympy cannot decide; the numbers agree", "proof", detail),)
+    )

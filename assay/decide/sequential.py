@@ -43,7 +43,9 @@ class Target:
 def around(claimed: float, detects: float, tolerance: float = 0.0) -> Target:
     """The value equals `claimed` up to `tolerance`; a deviation of `detects` or more is refuted. An equivalence test."""
     if not 0 <= tolerance < detects:
-        raise ClaimError(f"a target needs 0 <= tolerance < detects: tolerance={tolerance}, detects={detects}; widen detects")
+        raise ClaimError(
+            f"a target needs 0 <= tolerance < detects: tolerance={tolerance}, detects={detects}; widen detects"
+        )
     return Target((claimed - tolerance, claimed + tolerance), (claimed - detects, claimed + detects))
 
 
@@ -65,61 +67,60 @@ def samples_needed(spread: float, detects: float, alpha: float) -> int:
     return max(16, math.ceil((2 * z * spread / detects) ** 2))
 
 
-def decide(
-    interval_after: Callable[[int, float], Interval],
-    target: Target,
-    *,
-    what: str,
-    first: int,
-    last: int,
-    alpha: float,
-    claimed: float,
-    detects: float,
-    method: Method = "sampled",
-    why: str,
-) -> Evidence:
-    """Look at `first`, 2·first, ... up to `last` samples and stop at the first look that decides.
+@dataclass(frozen=True)
+class Plan:
+    """What one decision is about and what it may spend: looks at `first`, 2·first, ... up to `last` samples, level `alpha` in all."""
 
-    `interval_after(n, level)` draws up to n samples in all and returns their interval at that level.
-    """
-    n, look, looks = first, 1, []
+    what: str
+    why: str
+    claimed: float
+    detects: float
+    alpha: float
+    first: int
+    last: int
+    method: Method = "sampled"
+
+
+Look = tuple[int, float, float]  # samples, low, high
+
+
+def decide(interval_after: Callable[[int, float], Interval], target: Target, plan: Plan) -> Evidence:
+    """Stop at the first look that decides; `interval_after(n, level)` gives the interval of the first n samples at that level."""
+    n, looks = plan.first, list[Look]()
     while True:
-        low, high = interval_after(n, level(alpha, look))
+        low, high = interval_after(n, level(plan.alpha, len(looks) + 1))
         outcome = target.judge((low, high))
         looks.append((n, low, high))
-        if outcome != "open" or 2 * n > last or look == LOOKS:
-            break
-        n, look = 2 * n, look + 1
-    return _evidence(looks, outcome, target, what, alpha, claimed, detects, method, why)
+        if outcome != "open" or 2 * n > plan.last or len(looks) == LOOKS:
+            return _evidence(looks, outcome, target, plan)
+        n *= 2
 
 
-def _evidence(
-    looks: list[tuple[int, float, float]],
-    outcome: Outcome,
-    target: Target,
-    what: str,
-    alpha: float,
-    claimed: float,
-    detects: float,
-    method: Method,
-    why: str,
-) -> Evidence:
+def _evidence(looks: list[Look], outcome: Outcome, target: Target, plan: Plan) -> Evidence:
     n, low, high = looks[-1]
-    estimate = (low + high) / 2
-    detail = {"n": n, "low": low, "high": high, "claimed": claimed, "detects": detects, "looks": len(looks), "alpha": alpha}
+    detail = {
+        "n": n, "low": low, "high": high, "claimed": plan.claimed, "detects": plan.detects, "looks": len(looks), "alpha": plan.alpha,
+    }  # fmt: skip
     if math.isinf(target.goal[1]):
         measured, allowed = target.goal[0] - low, 0.0
     else:
-        measured, allowed = max(abs(low - claimed), abs(high - claimed)), target.goal[1] - claimed
-    fact = Fact(what, measured, allowed, outcome, f"{why}; level {alpha:.1e} over all looks, n = {n}", method, detail)
-    centre = tuple((lo + hi) / 2 for _, lo, hi in looks)
-    series = Series("interval", centre, tuple(lo for _, lo, _ in looks), tuple(hi for _, _, hi in looks))
-    marks = tuple((value, label) for value, label in _marks(target, claimed))
-    figure = Figure(what, "samples", "estimate", tuple(float(m) for m, _, _ in looks), (series,), marks, log_x=True)
-    return Evidence((fact,), (figure,) if math.isfinite(estimate) else (), alpha, n)
+        measured, allowed = max(abs(low - plan.claimed), abs(high - plan.claimed)), target.goal[1] - plan.claimed
+    why = f"{plan.why}; level {plan.alpha:.1e} over all looks, n = {n}"
+    fact = Fact(plan.what, measured, allowed, outcome, why, plan.method, detail)
+    figures = (_figure(looks, target, plan),) if math.isfinite(low + high) else ()
+    return Evidence((fact,), figures, plan.alpha, n)
+
+
+def _figure(looks: list[Look], target: Target, plan: Plan) -> Figure:
+    """The interval at each look, against what it must lie within."""
+    centre = tuple((low + high) / 2 for _, low, high in looks)
+    series = Series("interval", centre, tuple(low for _, low, _ in looks), tuple(high for _, _, high in looks))
+    x = tuple(float(n) for n, _, _ in looks)
+    return Figure(plan.what, "samples", "estimate", x, (series,), tuple(_marks(target, plan.claimed)), log_x=True)
 
 
 def _marks(target: Target, claimed: float) -> list[tuple[float, str]]:
     if math.isinf(target.goal[1]):
         return [(target.goal[0], "must lie above"), (target.core[0], "must be able to reach")]
-    return [(claimed, "claimed"), (target.goal[0], "smallest that still counts"), (target.goal[1], "largest that still counts")]
+    low, high = target.goal
+    return [(claimed, "claimed"), (low, "smallest that still counts"), (high, "largest that still counts")]

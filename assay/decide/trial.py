@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from assay.decide import intervals
 from assay.decide.intervals import Interval
-from assay.decide.sequential import above, around, decide, samples_needed
+from assay.decide.sequential import Plan, above, around, decide, samples_needed
 from assay.errors import ClaimError
 from assay.evidence import Evidence
 
@@ -46,32 +47,32 @@ class Trial:
         """Standard normal values of `shape`; name another `stream` for independent ones."""
         return torch.randn(shape, generator=self.generator(stream), dtype=dtype, device=self.device)
 
-    def proportion(
-        self, draw: Draw, claimed: float, *, detects: float, what: str, tolerance: float = 0.0
-    ) -> Evidence:
+    def proportion(self, draw: Draw, claimed: float, *, detects: float, what: str, tolerance: float = 0.0) -> Evidence:
         """The probability of an event is `claimed`: `draw(n, g)` gives n independent yes-or-no outcomes (Clopper-Pearson)."""
         spread = math.sqrt(max(claimed * (1 - claimed), detects))
         sampler = _Sampler(draw, self._next_generator())
         return decide(
             lambda n, level: _share(sampler.first(n), level),
             around(claimed, detects, tolerance),
-            **self._plan(what, spread, detects, claimed, "Clopper-Pearson interval, exact"),
+            self._plan(what, spread, detects, claimed, "Clopper-Pearson interval, exact"),
         )
 
     def often(self, draw: Draw, *, floor: float, detects: float, what: str, most: int = MOST_SAMPLES) -> Evidence:
         """The probability of an event exceeds `floor`; refuted unless it could be `floor + detects` (Clopper-Pearson)."""
         sampler = _Sampler(draw, self._next_generator())
         plan = self._plan(what, 0.5, detects, floor, "Clopper-Pearson interval, exact", most)
-        return decide(
-            lambda n, level: _share(sampler.first(n), level), above(floor, detects), **plan
-        )
+        return decide(lambda n, level: _share(sampler.first(n), level), above(floor, detects), plan)
 
     def variance(self, draw: Draw, claimed: float, *, detects: float, what: str) -> Evidence:
         """The variance of a Gaussian is `claimed` up to the relative effect `detects` (chi-square, exact)."""
         sampler = _Sampler(draw, self._next_generator())
-        plan = self._plan(what, math.sqrt(2) * claimed, detects * claimed, claimed, "chi-square interval, exact for a Gaussian")
+        plan = self._plan(
+            what, math.sqrt(2) * claimed, detects * claimed, claimed, "chi-square interval, exact for a Gaussian"
+        )
         return decide(
-            lambda n, level: intervals.gaussian_variance(sampler.first(n), level), around(claimed, detects * claimed), **plan
+            lambda n, level: intervals.gaussian_variance(sampler.first(n), level),
+            around(claimed, detects * claimed),
+            plan,
         )
 
     def mean(
@@ -99,7 +100,7 @@ class Trial:
 
         why = "empirical Bernstein interval, exact on its bounds" if bounds else "Student interval"
         plan = self._plan(what, spread, detects - tolerance, claimed, why, most)
-        return decide(interval_after, around(claimed, detects, tolerance), **plan)
+        return decide(interval_after, around(claimed, detects, tolerance), plan)
 
     def exceeds(
         self, draw: Draw, *, floor: float, detects: float, spread: float, what: str, most: int = MOST_SAMPLES
@@ -107,7 +108,7 @@ class Trial:
         """The mean exceeds `floor`; refuted unless it could be `floor + detects` (Student)."""
         sampler = _Sampler(draw, self._next_generator())
         plan = self._plan(what, spread, detects, floor, "Student interval", most)
-        return decide(lambda n, level: intervals.mean(sampler.first(n), level), above(floor, detects), **plan)
+        return decide(lambda n, level: intervals.mean(sampler.first(n), level), above(floor, detects), plan)
 
     def distribution(
         self, draw: Draw, cdf: Callable[[torch.Tensor], torch.Tensor], *, detects: float, what: str
@@ -119,9 +120,11 @@ class Trial:
             ordered = sampler.first(n).sort().values
             return intervals.distribution_distance(ordered, cdf(ordered).to(torch.float64), level)
 
-        return decide(interval_after, around(0.0, detects), **self._plan(what, 0.5, detects, 0.0, "DKW band, exact"))
+        return decide(interval_after, around(0.0, detects), self._plan(what, 0.5, detects, 0.0, "DKW band, exact"))
 
-    def prefers(self, pair: Pair, *, margin: float = 0.0, detects: float = 0.25, what: str, most: int = 1024) -> Evidence:
+    def prefers(
+        self, pair: Pair, *, margin: float = 0.0, detects: float = 0.25, what: str, most: int = 1024
+    ) -> Evidence:
         """In paired runs the first beats the second: `pair(n, g)` gives two (n,) tensors of costs, lower is better.
 
         A run wins when first < second - margin. Holds when the win probability exceeds one half (sign test, exact); refuted unless it
@@ -135,10 +138,9 @@ class Trial:
             return torch.where((first + second).isnan(), torch.nan, (first < second - margin).to(torch.float64))
 
         sampler = _Sampler(wins, self._next_generator())
-        plan = self._plan(what, 0.5, detects, 0.5, "sign test over paired runs, exact", most) | {"first": 32, "method": "paired"}
-        evidence = decide(
-            lambda n, level: _share(sampler.first(n), level), above(0.5, detects), **plan
-        )
+        plan = self._plan(what, 0.5, detects, 0.5, "sign test over paired runs, exact", most)
+        plan = replace(plan, first=32, method="paired")
+        evidence = decide(lambda n, level: _share(sampler.first(n), level), above(0.5, detects), plan)
         return _with_effect(evidence, torch.cat(effects), self.alpha)
 
     def _next_generator(self) -> torch.Generator:
@@ -147,7 +149,8 @@ class Trial:
 
     def _plan(
         self, what: str, spread: float, detects: float, claimed: float, why: str, most: int = MOST_SAMPLES
-    ) -> dict[str, object]:
+    ) -> Plan:
+        """First and last look follow from the spread, the detectable effect and this decision's share of alpha."""
         alpha = self.alpha / (self._decisions * (self._decisions + 1))
         needed = samples_needed(spread, detects, alpha)
         if needed > MOST_SAMPLES:
@@ -155,10 +158,7 @@ class Trial:
                 f"a decision needs too many samples: {needed}, expected at most {MOST_SAMPLES} ({what}); "
                 "detect a larger effect or reduce the spread of a draw"
             )
-        return {
-            "what": what, "alpha": alpha, "claimed": claimed, "detects": detects, "why": why,
-            "first": max(16, needed // 8), "last": min(most, 4 * needed),
-        }  # fmt: skip
+        return Plan(what, why, claimed, detects, alpha, first=max(16, needed // 8), last=min(most, 4 * needed))
 
 
 class _Sampler:

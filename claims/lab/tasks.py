@@ -19,7 +19,9 @@ def moons(n: int, generator: torch.Generator, *, noise: float = 0.1) -> tuple[to
     return x + noise * _normal(x.shape, generator), y
 
 
-def xor_clouds(shape: tuple[int, ...], generator: torch.Generator, *, flipped: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+def xor_clouds(
+    shape: tuple[int, ...], generator: torch.Generator, *, flipped: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Uniform points on [-1, 1]², class 1 where the signs differ; a share `flipped` of labels is wrong: x (*shape, 2), y (*shape)."""
     x = torch.rand(*shape, 2, generator=generator, dtype=torch.float64, device=generator.device) * 2 - 1
     return x, flip((x[..., 0] * x[..., 1] < 0).to(torch.float64), flipped, generator)
@@ -39,7 +41,9 @@ def flip(y: torch.Tensor, share: float, generator: torch.Generator) -> torch.Ten
     return torch.where(wrong, 1 - y, y)
 
 
-def bars(shape: tuple[int, ...], size: int, generator: torch.Generator, *, noise: float = 0.3) -> tuple[torch.Tensor, torch.Tensor]:
+def bars(
+    shape: tuple[int, ...], size: int, generator: torch.Generator, *, noise: float = 0.3
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Noise images with one bar of length size/2: x (*shape, 1, size, size), y (*shape) = 1 for vertical, 0 for horizontal."""
     n = torch.Size(shape).numel()
     device, long = generator.device, max(2, size // 2)

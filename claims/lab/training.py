@@ -6,6 +6,7 @@ losses has the gradient of each replica's own loss, so one backward pass serves 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,9 @@ import torch
 
 Parameters = Sequence[torch.Tensor]
 Loss = Callable[[Parameters, int], torch.Tensor]  # parameters, step -> (R,) losses
-Update = Callable[[Parameters, Parameters, Any], tuple[Parameters, Any]]  # parameters, gradients, state -> parameters, state
+Update = Callable[
+    [Parameters, Parameters, Any], tuple[Parameters, Any]
+]  # parameters, gradients, state -> parameters, state
 
 
 def gradients(loss: Loss, params: Parameters, step: int = 0) -> tuple[torch.Tensor, Parameters]:
@@ -32,7 +35,9 @@ def fit(loss: Loss, params: Parameters, update: Update, steps: int) -> Parameter
     return params
 
 
-def mlp(lib: Any, params: Parameters, x: torch.Tensor, activation: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+def mlp(
+    lib: Any, params: Parameters, x: torch.Tensor, activation: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
     """A multilayer perceptron: params w1, b1, w2, b2, ...; x (..., n, d) -> (..., n, out), no activation after the last layer."""
     pairs = list(zip(params[::2], params[1::2], strict=True))
     for w, b in pairs[:-1]:
@@ -41,11 +46,16 @@ def mlp(lib: Any, params: Parameters, x: torch.Tensor, activation: Callable[[tor
 
 
 def random_layers(
-    widths: Sequence[int], replicas: int, generator: torch.Generator, *, gain: float = 1.0, dtype: torch.dtype = torch.float64
+    widths: Sequence[int],
+    replicas: int,
+    generator: torch.Generator,
+    *,
+    gain: float = 1.0,
+    dtype: torch.dtype = torch.float64,
 ) -> list[torch.Tensor]:
     """Normal weights of variance gain²/fan_in and zero biases, alternating w (R, out, in) and b (R, out)."""
     params = []
-    for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+    for fan_in, fan_out in itertools.pairwise(widths):
         w = torch.randn(replicas, fan_out, fan_in, generator=generator, dtype=dtype, device=generator.device)
         params += [w * gain / fan_in**0.5, torch.zeros(replicas, fan_out, dtype=dtype, device=generator.device)]
     return params

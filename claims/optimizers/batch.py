@@ -6,10 +6,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
-from assay.evidence import all_of, at_least, at_most, close, curve, equal, fact, within
+from assay.evidence import at_least, at_most, close, curve, equal, within
 from assay.sabotage import instead
-from assay.strategies import reals, seeds, sizes
-from claims.lab.regression import Regression, batch_descent, distance, gaussian
+from assay.strategies import seeds, sizes
+from claims.lab.regression import batch_descent, distance, gaussian
 
 SUMS = {"mean_gradient": lambda sound: lambda g: sound(g) * g.shape[-2]}
 DROPS_LAST = {"mean_gradient": lambda sound: lambda g: sound(g[..., :-1, :]) * (g.shape[-2] - 1) / g.shape[-2]}
@@ -22,8 +22,10 @@ def on_one_set(trial, seed, n, d, noise=1.0):
 
 
 @claim(
-    "ib-21.1", "The step of batch descent follows the gradient of the loss over the whole training set.",
-    needs=["mean_gradient"], also=["ib-22.8"],
+    "ib-21.1",
+    "The step of batch descent follows the gradient of the loss over the whole training set.",
+    needs=["mean_gradient"],
+    also=["ib-22.8"],
     given={"seed": seeds(), "n": sizes(2, 40), "d": sizes(1, 6)},
     expect=HOLDS,
     sabotage={"sums where it should average": SUMS, "leaves one sample out": DROPS_LAST},
@@ -32,12 +34,18 @@ def batch_gradient_is_the_gradient_of_the_whole_sets_loss(lib, trial, seed, n, d
     """Reading: for every set of n samples, the mean of the samples' gradients equals the gradient, by autograd, of the mean loss.
     Why: differentiation is linear. The allowance is that of sums of n products of d terms, on the sum of absolute terms."""
     data, _ = on_one_set(trial, seed, n, d)
-    w = torch.randn(1, d, generator=trial.generator("w", seed), dtype=torch.float64, device=trial.device).requires_grad_()
+    w = torch.randn(
+        1, d, generator=trial.generator("w", seed), dtype=torch.float64, device=trial.device
+    ).requires_grad_()
     (expected,) = torch.autograd.grad(data.loss(w).sum(), w)
     per_sample = data.sample_gradients(w.detach())
     terms = (data.x.abs() @ w.detach().abs()[..., None] + data.y.abs()[..., None]) * data.x.abs()
     return close(
-        lib.mean_gradient(per_sample), expected, operations=2 * (n + d + 4), scale=terms.mean(-2), what="mean of sample gradients differs from the gradient by"
+        lib.mean_gradient(per_sample),
+        expected,
+        operations=2 * (n + d + 4),
+        scale=terms.mean(-2),
+        what="mean of sample gradients differs from the gradient by",
     )
 
 
@@ -51,11 +59,18 @@ def gradient_flops(lib, trial, n, d):
 
 
 @claim(
-    "ib-21.2", "The price of one batch step grows in proportion to the training set.",
-    needs=["dense"], also=["gfg-25.5"],
-    cases=[{"n": 2**k} for k in range(6, 13)], setting={"used": lambda n: n},
-    expect=HOLDS, kind="comparative",
-    sabotage={"uses 32 samples whatever n is": {"used": lambda sound: lambda n: 32}, "uses the square root of n": {"used": lambda sound: lambda n: int(n**0.5)}},
+    "ib-21.2",
+    "The price of one batch step grows in proportion to the training set.",
+    needs=["dense"],
+    also=["gfg-25.5"],
+    cases=[{"n": 2**k} for k in range(6, 13)],
+    setting={"used": lambda n: n},
+    expect=HOLDS,
+    kind="comparative",
+    sabotage={
+        "uses 32 samples whatever n is": {"used": lambda sound: lambda n: 32},
+        "uses the square root of n": {"used": lambda sound: lambda n: int(n**0.5)},
+    },
 )
 def a_batch_step_costs_in_proportion_to_the_set(lib, trial, n, used):
     """Reading: twice the samples take exactly twice the floating-point operations of one gradient.
@@ -90,56 +105,80 @@ def excess_after_descent(lib, trial, surface, steps=400):
 
 
 @claim(
-    "ib-21.3", "On convex error surfaces batch descent finds the lowest point.",
-    needs=["sgd"], cases=[{"surface": name} for name in CONVEX], reading="convex is enough",
+    "ib-21.3",
+    "On convex error surfaces batch descent finds the lowest point.",
+    needs=["sgd"],
+    cases=[{"surface": name} for name in CONVEX],
+    reading="convex is enough",
     expect=CONDITIONAL("the convex surface is smooth as well", within=lambda surface: surface in SMOOTH),
     sabotage={"climbs": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, [-x for x in g], s, lr=min(lr, 0.01))}},
 )
 def descent_finds_the_lowest_point_of_convex_surfaces(lib, trial, surface):
     """Reading: from a fixed start, 400 steps of rate 1/curvature end within 1e-6 of the least value, for each convex surface.
     Why not all: at a kink the slope does not shrink, so a constant rate steps back and forth across the minimum for ever."""
-    return at_most(excess_after_descent(lib, trial, surface), REACHED, what="end lies above the least value by more than 1e-6, by")
+    return at_most(
+        excess_after_descent(lib, trial, surface), REACHED, what="end lies above the least value by more than 1e-6, by"
+    )
 
 
 @claim(
-    "ib-21.3", "On fairly smooth error surfaces batch descent finds the lowest point.",
-    needs=["sgd"], cases=[{"surface": name} for name in SMOOTH], reading="smooth is enough",
+    "ib-21.3",
+    "On fairly smooth error surfaces batch descent finds the lowest point.",
+    needs=["sgd"],
+    cases=[{"surface": name} for name in SMOOTH],
+    reading="smooth is enough",
     expect=CONDITIONAL("the smooth surface is convex as well", within=lambda surface: surface in CONVEX),
     sabotage={"climbs": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, [-x for x in g], s, lr=min(lr, 0.01))}},
 )
 def descent_finds_the_lowest_point_of_smooth_surfaces(lib, trial, surface):
     """Reading: as for convex surfaces, for each smooth one.
     Why not all: descent stops in the first valley that it reaches, which need not be the deepest."""
-    return at_most(excess_after_descent(lib, trial, surface), REACHED, what="end lies above the least value by more than 1e-6, by")
+    return at_most(
+        excess_after_descent(lib, trial, surface), REACHED, what="end lies above the least value by more than 1e-6, by"
+    )
 
 
 @claim(
-    "ib-22.13", "With enough time batch descent always returns the best answer.",
-    needs=["sgd"], cases=[{"surface": name} for name in SURFACES],
-    expect=CONDITIONAL("the loss is convex and smooth and the rate is below two over its curvature", within=lambda surface: surface in CONVEX and surface in SMOOTH),
+    "ib-22.13",
+    "With enough time batch descent always returns the best answer.",
+    needs=["sgd"],
+    cases=[{"surface": name} for name in SURFACES],
+    expect=CONDITIONAL(
+        "the loss is convex and smooth and the rate is below two over its curvature",
+        within=lambda surface: surface in CONVEX and surface in SMOOTH,
+    ),
     sabotage={"never moves": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=0.0)}},
 )
 def enough_time_gives_the_best_answer(lib, trial, surface):
     """Reading: after 400 steps the loss is within 1e-6 of the least value, for every surface.
     Why not all: time does not help out of a valley that is not the deepest, nor across a kink."""
-    return at_most(excess_after_descent(lib, trial, surface), REACHED, what="end lies above the least value by more than 1e-6, by")
+    return at_most(
+        excess_after_descent(lib, trial, surface), REACHED, what="end lies above the least value by more than 1e-6, by"
+    )
 
 
 @claim(
-    "ib-21.4", "One step of batch descent stays cheap when features are added.",
-    needs=["dense"], cases=[{"d": 2**k} for k in range(3, 9)], reading="the price of one step",
-    setting={"flops": gradient_flops}, expect=HOLDS, kind="comparative",
+    "ib-21.4",
+    "One step of batch descent stays cheap when features are added.",
+    needs=["dense"],
+    cases=[{"d": 2**k} for k in range(3, 9)],
+    reading="the price of one step",
+    setting={"flops": gradient_flops},
+    expect=HOLDS,
+    kind="comparative",
     sabotage={
-        "solves the normal equations": {"flops": lambda sound: lambda lib, trial, n, d: normal_equation_flops(trial, n, d)},
+        "solves the normal equations": {
+            "flops": lambda sound: lambda lib, trial, n, d: normal_equation_flops(trial, n, d)
+        },
     },
 )
 def a_step_is_linear_in_the_features(lib, trial, d, flops):
     """Reading: twice the features take exactly twice the floating-point operations of one gradient.
     Why: a gradient touches each of the n·d inputs a fixed number of times, while the normal equations need all n·d² products."""
     ratio = flops(lib, trial, 64, 2 * d) / flops(lib, trial, 64, d)
-    return within(ratio, 2.0, 0.0, what="cost ratio of 2d to d features differs from two by", why="counts are exact") & at_least(
-        gradient_flops(lib, trial, 64, d), 1, what="the counter saw too few operations by"
-    )
+    return within(
+        ratio, 2.0, 0.0, what="cost ratio of 2d to d features differs from two by", why="counts are exact"
+    ) & at_least(gradient_flops(lib, trial, 64, d), 1, what="the counter saw too few operations by")
 
 
 def normal_equation_flops(trial, n, d):
@@ -152,7 +191,9 @@ def normal_equation_flops(trial, n, d):
 
 def steps_to_reach(lib, trial, d, spread):
     """Updates with the best constant rate until the distance has fallen to a thousandth, for curvatures from 1 to spread."""
-    curvature = torch.logspace(0, torch.log10(torch.tensor(float(spread))).item(), d, dtype=torch.float64, device=trial.device)
+    curvature = torch.logspace(
+        0, torch.log10(torch.tensor(float(spread))).item(), d, dtype=torch.float64, device=trial.device
+    )
     w, steps = torch.ones(d, dtype=torch.float64, device=trial.device), 0
     while float(w.abs().max()) > 1e-3 and steps < 20_000:
         (w,), _ = lib.sgd([w], [curvature * w], None, lr=2 / (1 + float(curvature[-1])))
@@ -161,8 +202,12 @@ def steps_to_reach(lib, trial, d, spread):
 
 
 @claim(
-    "ib-21.4", "The whole descent scales well when features are added.",
-    needs=["sgd"], cases=[{"d": d} for d in (4, 16, 64)], setting={"spread": lambda d: d**2}, reading="the price of the whole descent",
+    "ib-21.4",
+    "The whole descent scales well when features are added.",
+    needs=["sgd"],
+    cases=[{"d": d} for d in (4, 16, 64)],
+    setting={"spread": lambda d: d**2},
+    reading="the price of the whole descent",
     expect=REFUTED(
         instead="The number of steps grows with the condition number of the features, whatever their number: badly scaled features make descent slow.",
         by="steps_grow_with_the_condition_number",
@@ -176,24 +221,39 @@ def the_whole_descent_scales_well(lib, trial, d, spread):
 
 
 @claim(
-    "ib-21.4", "The steps that descent needs follow the condition number.",
-    needs=["sgd"], cases=[{"spread": 10.0**k} for k in range(1, 4)], reading=CORRECTION, expect=HOLDS,
+    "ib-21.4",
+    "The steps that descent needs follow the condition number.",
+    needs=["sgd"],
+    cases=[{"spread": 10.0**k} for k in range(1, 4)],
+    reading=CORRECTION,
+    expect=HOLDS,
     sabotage={"steps half as long": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=lr / 2)}},
 )
 def steps_grow_with_the_condition_number(lib, trial, spread):
     """Reading: the steps to a thousandth equal ln 1000 / ln((κ + 1)/(κ - 1)), rounded up.
     Why: with rate 2/(1 + κ) the extreme coordinates shrink by exactly (κ - 1)/(κ + 1); one step is left for rounding."""
     expected = torch.log(torch.tensor(1000.0)) / torch.log(torch.tensor((spread + 1) / (spread - 1)))
-    return within(steps_to_reach(lib, trial, 8, spread), float(expected.ceil()), 1, what="steps differ from the formula by", why="one step for rounding")
+    return within(
+        steps_to_reach(lib, trial, 8, spread),
+        float(expected.ceil()),
+        1,
+        what="steps differ from the formula by",
+        why="one step for rounding",
+    )
 
 
 @claim(
-    "ib-22.12", "Batch descent gives the same run every time; stochastic descent gives another with each seed.",
-    needs=["mean_gradient", "sgd", "epoch_batches"], given={"seed": seeds(), "n": sizes(8, 24)}, setting={"same": False},
+    "ib-22.12",
+    "Batch descent gives the same run every time; stochastic descent gives another with each seed.",
+    needs=["mean_gradient", "sgd", "epoch_batches"],
+    given={"seed": seeds(), "n": sizes(8, 24)},
+    setting={"same": False},
     expect=HOLDS,
     sabotage={
         "the stochastic runs share their seed": {"same": instead(True)},
-        "batches are never shuffled": {"epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)},
+        "batches are never shuffled": {
+            "epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)
+        },
     },
 )
 def batch_runs_coincide_and_stochastic_runs_differ(lib, trial, seed, n, same):
@@ -209,16 +269,25 @@ def batch_runs_coincide_and_stochastic_runs_differ(lib, trial, seed, n, same):
         return point
 
     runs = [batch_descent(lib, data, w, lr=0.05, steps=5) for _ in range(2)]
-    again = equal(runs[0], runs[1], what="entries in which two batch runs differ") & equal(stochastic(0), stochastic(0), what="entries in which runs of one seed differ")
+    again = equal(runs[0], runs[1], what="entries in which two batch runs differ") & equal(
+        stochastic(0), stochastic(0), what="entries in which runs of one seed differ"
+    )
     gap = float((stochastic(0) - stochastic(0 if same else 1)).abs().max())
     return again & at_least(gap, 1e-12, what="two seeds differ by less than rounding could explain, by")
 
 
 @claim(
-    "ib-22.15", "Batch descent does not care in which order the samples come.",
-    needs=["mean_gradient", "sgd", "epoch_batches"], also=["gfg-25.2"],
-    given={"seed": seeds(), "n": sizes(10, 30)}, setting={"size": lambda n: n}, expect=HOLDS,
-    sabotage={"mini-batches of three in the order of the rows": {"size": instead(lambda n: 3)}, "leaves the last sample out": DROPS_LAST},
+    "ib-22.15",
+    "Batch descent does not care in which order the samples come.",
+    needs=["mean_gradient", "sgd", "epoch_batches"],
+    also=["gfg-25.2"],
+    given={"seed": seeds(), "n": sizes(10, 30)},
+    setting={"size": lambda n: n},
+    expect=HOLDS,
+    sabotage={
+        "mini-batches of three in the order of the rows": {"size": instead(lambda n: 3)},
+        "leaves the last sample out": DROPS_LAST,
+    },
 )
 def order_does_not_matter_to_batch_descent(lib, trial, seed, n, size):
     """Reading: for any permutation of the samples, one update an epoch leads, after 20 epochs, to the same weights up to rounding.
@@ -230,20 +299,31 @@ def order_does_not_matter_to_batch_descent(lib, trial, seed, n, size):
         w, updates = start, 0
         for _ in range(20):
             for index in lib.epoch_batches(n, size(n)):
-                (w,), _ = lib.sgd([w], [lib.mean_gradient(given.rows(index).sample_gradients(w))], None, lr=0.5 / float(data.curvature()))
+                (w,), _ = lib.sgd(
+                    [w],
+                    [lib.mean_gradient(given.rows(index).sample_gradients(w))],
+                    None,
+                    lr=0.5 / float(data.curvature()),
+                )
                 updates += 1
         return w, updates
 
     (plain, updates), (shuffled, _) = run(data), run(data.rows(order))
     scale = plain.abs().max() + data.y.abs().max() * data.x.abs().max() / data.curvature()
-    return close(shuffled, plain, operations=20 * 4 * (n + 3), scale=scale.expand_as(plain), what="weights after another order differ by") & equal(
-        updates, 20 * -(-n // size(n)), what="updates in 20 epochs"
-    )
+    return close(
+        shuffled,
+        plain,
+        operations=20 * 4 * (n + 3),
+        scale=scale.expand_as(plain),
+        what="weights after another order differ by",
+    ) & equal(updates, 20 * -(-n // size(n)), what="updates in 20 epochs")
 
 
 @claim(
-    "gfg-25.4", "Each step of batch descent points straight at the optimum.",
-    needs=["mean_gradient"], cases=[{"spread": s} for s in (1.0, 10.0, 100.0, 1000.0)],
+    "gfg-25.4",
+    "Each step of batch descent points straight at the optimum.",
+    needs=["mean_gradient"],
+    cases=[{"spread": s} for s in (1.0, 10.0, 100.0, 1000.0)],
     expect=CONDITIONAL("all curvatures are equal", within=lambda spread: spread == 1.0),
     sabotage={"the Newton direction": {"mean_gradient": lambda sound: lambda g: newton(sound(g), g)}},
 )
@@ -254,8 +334,12 @@ def batch_descent_points_straight_at_the_optimum(lib, trial, spread):
 
 
 @claim(
-    "gfg-25.4", "The worst angle of the gradient follows the condition number.",
-    needs=["mean_gradient"], cases=[{"spread": s} for s in (2.0, 10.0, 100.0)], reading=CORRECTION, expect=HOLDS,
+    "gfg-25.4",
+    "The worst angle of the gradient follows the condition number.",
+    needs=["mean_gradient"],
+    cases=[{"spread": s} for s in (2.0, 10.0, 100.0)],
+    reading=CORRECTION,
+    expect=HOLDS,
     sabotage={"follows one axis only": {"mean_gradient": lambda sound: lambda g: sound(g) * g.new_tensor([1.0, 0.0])}},
 )
 def the_worst_angle_follows_the_condition_number(lib, trial, spread):
@@ -266,7 +350,13 @@ def the_worst_angle_follows_the_condition_number(lib, trial, spread):
     grid = 3.1416 / 3600 * spread
     figure = curve("smallest cosine against condition number", [1, 2, 10, 100, 1000], {"2√κ/(1+κ)": [2 * k**0.5 / (1 + k) for k in (1, 2, 10, 100, 1000)]},
                    x_label="condition number", y_label="cosine", log_x=True)  # fmt: skip
-    return within(smallest, worst, grid, what="smallest cosine differs from the formula by", why="spacing of the grid of directions").with_figure(figure)
+    return within(
+        smallest,
+        worst,
+        grid,
+        what="smallest cosine differs from the formula by",
+        why="spacing of the grid of directions",
+    ).with_figure(figure)
 
 
 def valley(trial, spread, count):
@@ -290,8 +380,13 @@ def newton(gradient, per_sample):
 
 
 @claim(
-    "gfg-25.3", "Batch descent can be slow on large sets but ends at a more accurate model.",
-    needs=["mean_gradient", "sgd"], reading="after one pass over the data", setting={"noise": 0.1, "lr": 0.02}, expect=HOLDS, limit=60,
+    "gfg-25.3",
+    "Batch descent can be slow on large sets but ends at a more accurate model.",
+    needs=["mean_gradient", "sgd"],
+    reading="after one pass over the data",
+    setting={"noise": 0.1, "lr": 0.02},
+    expect=HOLDS,
+    limit=60,
     sabotage={"stochastic steps a thousand times too small": {"lr": instead(2e-5)}},
 )
 def after_one_pass_batch_descent_is_behind(lib, trial, noise, lr):
@@ -306,12 +401,19 @@ def after_one_pass_batch_descent_is_behind(lib, trial, noise, lr):
         batch = batch_descent(lib, data, start, lr=1 / data.curvature(), steps=1)
         return distance(stochastic, best), distance(batch, best)
 
-    return trial.prefers(pair, what="win rate of single-sample steps after one pass falls short of one half by", most=128)
+    return trial.prefers(
+        pair, what="win rate of single-sample steps after one pass falls short of one half by", most=128
+    )
 
 
 @claim(
-    "gfg-25.3", "Batch descent can be slow on large sets but ends at a more accurate model.",
-    needs=["mean_gradient", "sgd"], reading="in the limit", setting={"noise": 1.0}, expect=HOLDS, limit=60,
+    "gfg-25.3",
+    "Batch descent can be slow on large sets but ends at a more accurate model.",
+    needs=["mean_gradient", "sgd"],
+    reading="in the limit",
+    setting={"noise": 1.0},
+    expect=HOLDS,
+    limit=60,
     sabotage={"noise-free data, on which single samples agree": {"noise": instead(0.0)}},
 )
 def in_the_limit_batch_descent_is_more_accurate(lib, trial, noise):

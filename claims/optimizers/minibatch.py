@@ -20,20 +20,28 @@ def epochs(lib, data, rule, size, g=None, count=3):
     w, state, updates = torch.zeros_like(data.x[:, 0]), None, 0
     for _ in range(count):
         for index in lib.epoch_batches(data.y.shape[1], size, generator=g):
-            (w,), state = getattr(lib, rule)([w], [lib.mean_gradient(data.rows(index).sample_gradients(w))], state, **RULES[rule])
+            (w,), state = getattr(lib, rule)(
+                [w], [lib.mean_gradient(data.rows(index).sample_gradients(w))], state, **RULES[rule]
+            )
             updates += 1
     return w, updates
 
 
 @claim(
-    "gfg-17.6", "Mini-batch descent is an optimizer of its own beside stochastic descent.",
+    "gfg-17.6",
+    "Mini-batch descent is an optimizer of its own beside stochastic descent.",
     needs=["sgd", "momentum", "adam", "mean_gradient", "epoch_batches"],
     cases=[{"size": size} for size in (1, 4, 16)],
     expect=REFUTED(
         instead="The batch size says how many samples a gradient averages, the update rule what is done with it: the two are chosen independently.",
         by="batch_size_and_update_rule_are_independent",
     ),
-    sabotage={"only one update rule exists": {rule: lambda sound: lambda p, g, s, *, lr, **hyper: ([w - lr * x for w, x in zip(p, g, strict=True)], None) for rule in ("momentum", "adam")}},
+    sabotage={
+        "only one update rule exists": {
+            rule: lambda sound: lambda p, g, s, *, lr, **hyper: ([w - lr * x for w, x in zip(p, g, strict=True)], None)
+            for rule in ("momentum", "adam")
+        }
+    },
 )
 def the_batch_size_names_the_optimizer(lib, trial, size):
     """Reading: once the batch size is given, the update is given: all rules lead to the same weights.
@@ -44,22 +52,36 @@ def the_batch_size_names_the_optimizer(lib, trial, size):
 
 
 @claim(
-    "gfg-17.6", "Batch size and update rule are independent choices.",
+    "gfg-17.6",
+    "Batch size and update rule are independent choices.",
     needs=["sgd", "momentum", "adam", "mean_gradient", "epoch_batches"],
     cases=[{"one": a, "other": b} for a, b in itertools.combinations(list(itertools.product(RULES, (1, 4, 16))), 2)],
-    reading=CORRECTION, expect=HOLDS,
-    sabotage={"Adam is plain descent": {"adam": lambda sound: lambda p, g, s, *, lr: ([w - lr * x for w, x in zip(p, g, strict=True)], None)}},
+    reading=CORRECTION,
+    expect=HOLDS,
+    sabotage={
+        "Adam is plain descent": {
+            "adam": lambda sound: lambda p, g, s, *, lr: ([w - lr * x for w, x in zip(p, g, strict=True)], None)
+        }
+    },
 )
 def batch_size_and_update_rule_are_independent(lib, trial, one, other):
     """Reading: all nine combinations of three rules with three sizes run and lead to nine different weight vectors.
     Why: the rule sees only a gradient, not how many samples it came from."""
     data = gaussian(1, 16, 3, trial.generator("data"), noise=1.0)
-    return differs(epochs(lib, data, *one)[0], epochs(lib, data, *other)[0], by=1e-9, what="two combinations lead to weights closer than 1e-9, by")
+    return differs(
+        epochs(lib, data, *one)[0],
+        epochs(lib, data, *other)[0],
+        by=1e-9,
+        what="two combinations lead to weights closer than 1e-9, by",
+    )
 
 
 @claim(
-    "gfg-25.1", "The variants of gradient descent differ in the learning rate that they choose.",
-    needs=["sgd", "mean_gradient", "epoch_batches"], given={"seed": seeds()}, setting={"rates": {1: 0.05, 4: 0.05, 16: 0.05}},
+    "gfg-25.1",
+    "The variants of gradient descent differ in the learning rate that they choose.",
+    needs=["sgd", "mean_gradient", "epoch_batches"],
+    given={"seed": seeds()},
+    setting={"rates": {1: 0.05, 4: 0.05, 16: 0.05}},
     expect=REFUTED(
         instead="Batch, mini-batch and stochastic descent differ in how many samples make a gradient; the same learning rate serves all three.",
         by="the_variants_differ_in_the_samples_of_a_gradient",
@@ -77,9 +99,17 @@ def the_variants_differ_in_their_learning_rate(lib, trial, seed, rates):
 
 
 @claim(
-    "gfg-25.1", "The variants of gradient descent differ in how many samples make a gradient.",
-    needs=["sgd", "mean_gradient", "epoch_batches"], given={"seed": seeds(), "n": sizes(9, 30)}, reading=CORRECTION, expect=HOLDS,
-    sabotage={"the last batch is dropped": {"epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)[:-1] or sound(n, 1)}},
+    "gfg-25.1",
+    "The variants of gradient descent differ in how many samples make a gradient.",
+    needs=["sgd", "mean_gradient", "epoch_batches"],
+    given={"seed": seeds(), "n": sizes(9, 30)},
+    reading=CORRECTION,
+    expect=HOLDS,
+    sabotage={
+        "the last batch is dropped": {
+            "epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)[:-1] or sound(n, 1)
+        }
+    },
 )
 def the_variants_differ_in_the_samples_of_a_gradient(lib, trial, seed, n):
     """Reading: with one rate, sizes n, 4 and 1 make 1, ⌈n/4⌉ and n updates an epoch; size n is batch descent to the last bit.
@@ -88,18 +118,28 @@ def the_variants_differ_in_the_samples_of_a_gradient(lib, trial, seed, n):
     counts = tuple(epochs(lib, data, "sgd", size, count=1)[1] for size in (n, 4, 1))
     whole, _ = epochs(lib, data, "sgd", n, count=4)
     return equal(counts, (1, -(-n // 4), n), what="updates in an epoch differ") & within(
-        whole, batch_descent(lib, data, torch.zeros_like(whole), lr=0.05, steps=4), 1e-14 * (1 + data.y.abs().max()), what="size n differs from batch descent by",
+        whole,
+        batch_descent(lib, data, torch.zeros_like(whole), lr=0.05, steps=4),
+        1e-14 * (1 + data.y.abs().max()),
+        what="size n differs from batch descent by",
         why="four steps, each with one rounding of lr·g more",
     )
 
 
 @claim(
-    "gfg-25.8", "Mini-batch descent uses a small batch of samples for each gradient and update.",
-    needs=["mean_gradient", "epoch_batches"], setting={"size": 5, "weights": torch.ones_like}, expect=HOLDS,
+    "gfg-25.8",
+    "Mini-batch descent uses a small batch of samples for each gradient and update.",
+    needs=["mean_gradient", "epoch_batches"],
+    setting={"size": 5, "weights": torch.ones_like},
+    expect=HOLDS,
     sabotage={
-        "draws samples that agree with the mean three times as often": {"weights": instead(lambda p: 0.5 + (p > p.median()).to(p.dtype))},
+        "draws samples that agree with the mean three times as often": {
+            "weights": instead(lambda p: 0.5 + (p > p.median()).to(p.dtype))
+        },
         "adds up instead of averaging": {"mean_gradient": lambda sound: lambda g: sound(g) * g.shape[-2]},
-        "drops the last, shorter batch": {"epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)[: n // size]},
+        "drops the last, shorter batch": {
+            "epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)[: n // size]
+        },
     },
 )
 def a_mini_batch_gradient_is_unbiased(lib, trial, size, weights):
@@ -116,13 +156,23 @@ def a_mini_batch_gradient_is_unbiased(lib, trial, size, weights):
         index = torch.multinomial(weights(along), n * size, replacement=True, generator=g).reshape(n, size)
         return (lib.mean_gradient(per_sample[0, index]) * full).sum(-1)
 
-    unbiased = trial.mean(draw, float(full.square().sum()), detects=spread / 20, spread=spread, what="mean projection of a batch gradient differs from |g|²")
+    unbiased = trial.mean(
+        draw,
+        float(full.square().sum()),
+        detects=spread / 20,
+        spread=spread,
+        what="mean projection of a batch gradient differs from |g|²",
+    )
     return unbiased & equal(len(lib.epoch_batches(32, size)), 7, what="updates in an epoch of 32 in batches of 5")
 
 
 @claim(
-    "gfg-25.10", "A mini-batch gradient is less noisy than that of a single sample: its variance falls as one over the batch size.",
-    needs=["mean_gradient"], cases=[{"size": b} for b in (2, 5, 10, 20)], setting={"copies": False}, expect=HOLDS,
+    "gfg-25.10",
+    "A mini-batch gradient is less noisy than that of a single sample: its variance falls as one over the batch size.",
+    needs=["mean_gradient"],
+    cases=[{"size": b} for b in (2, 5, 10, 20)],
+    setting={"copies": False},
+    expect=HOLDS,
     sabotage={
         "a batch of copies of one sample": {"copies": instead(True)},
         "adds up instead of averaging": {"mean_gradient": lambda sound: lambda g: sound(g) * g.shape[-2]},
@@ -133,17 +183,25 @@ def the_noise_of_a_batch_falls_as_one_over_its_size(lib, trial, size, copies):
     Why: variances of independent terms add, and the mean divides by B²."""
 
     def draw(n, g):
-        gradients = 1.0 + 2.0 * torch.randn(n, 1 if copies else size, 1, generator=g, dtype=torch.float64, device=trial.device)
+        gradients = 1.0 + 2.0 * torch.randn(
+            n, 1 if copies else size, 1, generator=g, dtype=torch.float64, device=trial.device
+        )
         return lib.mean_gradient(gradients.expand(n, size, 1))[:, 0]
 
     figure = curve("variance of a batch gradient in units of one sample's", [1, 2, 5, 10, 20, 40], {"1/B": [1 / b for b in (1, 2, 5, 10, 20, 40)]},
                    x_label="batch size B", y_label="variance / σ²", log_x=True, log_y=True)  # fmt: skip
-    return trial.variance(draw, 4.0 / size, detects=0.05, what=f"variance of the mean of {size} gradients differs from σ²/{size}").with_figure(figure)
+    return trial.variance(
+        draw, 4.0 / size, detects=0.05, what=f"variance of the mean of {size} gradients differs from σ²/{size}"
+    ).with_figure(figure)
 
 
 @claim(
-    "gfg-25.10", "Drawn without replacement, the noise of a batch falls even faster.",
-    needs=["mean_gradient"], cases=[{"size": b} for b in (2, 4, 7)], reading=CORRECTION, expect=HOLDS,
+    "gfg-25.10",
+    "Drawn without replacement, the noise of a batch falls even faster.",
+    needs=["mean_gradient"],
+    cases=[{"size": b} for b in (2, 4, 7)],
+    reading=CORRECTION,
+    expect=HOLDS,
     sabotage={"the mean of one sample less": {"mean_gradient": lambda sound: lambda g: sound(g[..., 1:, :])}},
 )
 def without_replacement_the_noise_falls_faster(lib, trial, size):
@@ -154,12 +212,23 @@ def without_replacement_the_noise_falls_faster(lib, trial, size):
     means = lib.mean_gradient(g[subsets])
     expected = g.var(correction=0) / size * (8 - size) / 7
     margin = len(subsets) * 2.0**-52 * float(g.square().max())
-    return within(means.var(correction=0), expected, margin, what="variance over all subsets differs from the formula by", why="one rounding per subset")
+    return within(
+        means.var(correction=0),
+        expected,
+        margin,
+        what="variance over all subsets differs from the formula by",
+        why="one rounding per subset",
+    )
 
 
 @claim(
-    "gfg-25.7", "Stochastic descent may need fewer passes than batch descent.",
-    needs=["mean_gradient", "sgd"], reading="faster", setting={"rate": 0.02}, expect=HOLDS, sabotage={"steps a thousand times too small": {"rate": instead(2e-5)}},
+    "gfg-25.7",
+    "Stochastic descent may need fewer passes than batch descent.",
+    needs=["mean_gradient", "sgd"],
+    reading="faster",
+    setting={"rate": 0.02},
+    expect=HOLDS,
+    sabotage={"steps a thousand times too small": {"rate": instead(2e-5)}},
 )
 def single_samples_may_need_fewer_passes(lib, trial, rate):
     """Reading: there is a task, 2000 samples in 10 dimensions, on which one pass of single samples beats one batch step, in paired runs.
@@ -176,8 +245,13 @@ def single_samples_may_need_fewer_passes(lib, trial, rate):
 
 
 @claim(
-    "gfg-25.7", "The steps of stochastic descent are noisier than those of batch descent.",
-    needs=["mean_gradient"], reading="noisier", given={"seed": seeds(), "n": sizes(3, 20)}, setting={"same": False}, expect=HOLDS,
+    "gfg-25.7",
+    "The steps of stochastic descent are noisier than those of batch descent.",
+    needs=["mean_gradient"],
+    reading="noisier",
+    given={"seed": seeds(), "n": sizes(3, 20)},
+    setting={"same": False},
+    expect=HOLDS,
     sabotage={"identical samples": {"same": instead(True)}},
 )
 def single_sample_steps_are_noisier(lib, trial, seed, n, same):
@@ -189,14 +263,17 @@ def single_sample_steps_are_noisier(lib, trial, seed, n, same):
     order = torch.randperm(n, generator=trial.generator("order", seed), device=trial.device)
     batch_spread = (lib.mean_gradient(g) - lib.mean_gradient(g[order])).abs().max()
     rounding = n * 2.0**-52 * float(g.abs().max())
-    return at_least(singles.std(0).max(), 1e-9, what="spread of single-sample gradients falls short of 1e-9 by") & at_most(
-        batch_spread, rounding, what="batch gradients of two orders differ beyond rounding by"
-    )
+    return at_least(
+        singles.std(0).max(), 1e-9, what="spread of single-sample gradients falls short of 1e-9 by"
+    ) & at_most(batch_spread, rounding, what="batch gradients of two orders differ beyond rounding by")
 
 
 @claim(
-    "gfg-25.9", "Mini-batch descent can reach a good loss with less work than batch descent.",
-    needs=["mean_gradient", "sgd"], setting={"n": 2000, "size": 20}, expect=HOLDS,
+    "gfg-25.9",
+    "Mini-batch descent can reach a good loss with less work than batch descent.",
+    needs=["mean_gradient", "sgd"],
+    setting={"n": 2000, "size": 20},
+    expect=HOLDS,
     sabotage={"a set of only twenty samples": {"n": instead(20)}, "batches of the whole set": {"size": instead(2000)}},
 )
 def mini_batches_can_need_less_work(lib, trial, n, size):

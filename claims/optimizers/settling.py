@@ -30,14 +30,19 @@ def mean_distance(lib, trial, schedule, noise, steps=1000, runs=60):
 
 
 @claim(
-    "ib-22.6", "Steps that shrink from one to the next make stochastic descent settle at the optimum.",
-    needs=["mean_gradient", "sgd"], cases=[{"schedule": name} for name in FALLING],
-    expect=CONDITIONAL("the rates fall, but their sum is unbounded", within=lambda schedule: schedule != "one over t squared"),
+    "ib-22.6",
+    "Steps that shrink from one to the next make stochastic descent settle at the optimum.",
+    needs=["mean_gradient", "sgd"],
+    cases=[{"schedule": name} for name in FALLING],
+    expect=CONDITIONAL(
+        "the rates fall, but their sum is unbounded", within=lambda schedule: schedule != "one over t squared"
+    ),
     sabotage={"the rate does not fall": {"schedule": instead("constant")}},
 )
 def shrinking_steps_settle_at_the_optimum(lib, trial, schedule):
     """Reading: after 1000 steps with noise of deviation one, the mean squared distance over 60 runs is below a tenth.
-    Margins: rates 1/t leave about 0.01 and 1/√t about 0.02; a constant 0.2 leaves about 0.2·3/(2 - 1) = 0.6; a summable schedule stops near its start, above 1."""
+    Margins: rates 1/t leave about 0.01 and 1/√t about 0.02; a constant 0.2 leaves about 0.2·3/(2 - 1) = 0.6; a summable
+    schedule stops near its start, above 1."""
     return at_most(mean_distance(lib, trial, schedule, 1.0), 0.1, what="mean squared distance exceeds a tenth by")
 
 
@@ -61,10 +66,16 @@ def wander(lib, trial, runs, g, *, slope, noise, rate, steps, start, beta=0.0):
 
 
 @claim(
-    "ib-22.7", "Stochastic descent with falling steps settles at the global minimum.",
-    needs=["momentum"], setting={"slope": well_slope},
-    expect=CONDITIONAL("the loss is convex", within={"slope": instead(bowl_slope)}, beyond={"slope": instead(well_slope)}),
-    sabotage={"no step at all": {"momentum": lambda sound: lambda p, g, s, *, lr, beta: sound(p, g, s, lr=0.0, beta=beta)}},
+    "ib-22.7",
+    "Stochastic descent with falling steps settles at the global minimum.",
+    needs=["momentum"],
+    setting={"slope": well_slope},
+    expect=CONDITIONAL(
+        "the loss is convex", within={"slope": instead(bowl_slope)}, beyond={"slope": instead(well_slope)}
+    ),
+    sabotage={
+        "no step at all": {"momentum": lambda sound: lambda p, g, s, *, lr, beta: sound(p, g, s, lr=0.0, beta=beta)}
+    },
 )
 def falling_steps_settle_at_the_global_minimum(lib, trial, slope):
     """Reading: from w = 1.6, with gradient noise one and rates 1/(t + 20), more than nine of ten runs end within a quarter of -1.46.
@@ -74,33 +85,60 @@ def falling_steps_settle_at_the_global_minimum(lib, trial, slope):
         w = wander(lib, trial, n, g, slope=slope, noise=1.0, rate=lambda t: 1 / (t + 20), steps=1500, start=1.6)
         return (w + 1.4564).abs() < 0.25
 
-    return trial.often(there, floor=0.9, detects=0.08, what="share of runs at the global minimum falls short of nine tenths by", most=4096)
+    return trial.often(
+        there,
+        floor=0.9,
+        detects=0.08,
+        what="share of runs at the global minimum falls short of nine tenths by",
+        most=4096,
+    )
 
 
 @claim(
-    "ib-22.16", "Batch descent hardly leaves a shallow minimum; stochastic descent has a better chance.",
-    needs=["momentum"], setting={"noise": 4.0}, expect=HOLDS, kind="comparative",
+    "ib-22.16",
+    "Batch descent hardly leaves a shallow minimum; stochastic descent has a better chance.",
+    needs=["momentum"],
+    setting={"noise": 4.0},
+    expect=HOLDS,
+    kind="comparative",
     sabotage={"no noise in the gradient": {"noise": instead(0.0)}, "noise a quarter as large": {"noise": instead(1.0)}},
 )
 def noise_helps_out_of_a_shallow_minimum(lib, trial, noise):
     """Reading: from w = 1.3 in the shallower well, 2000 steps of rate 0.05: batch descent stays; of the noisy runs more than one in
     twenty ends in the deeper well.
     Why: with a constant rate the noise can add up to a climb over the barrier; without noise every step goes down."""
-    still = wander(lib, trial, 1, trial.generator("still"), slope=well_slope, noise=0.0, rate=lambda t: 0.05, steps=2000, start=1.3)
+    still = wander(
+        lib, trial, 1, trial.generator("still"), slope=well_slope, noise=0.0, rate=lambda t: 0.05, steps=2000, start=1.3
+    )
 
     def leaves(n, g):
         return wander(lib, trial, n, g, slope=well_slope, noise=noise, rate=lambda t: 0.05, steps=2000, start=1.3) < 0
 
     stays = at_least(still, 0, what="batch descent ends below zero by")
-    return stays & trial.often(leaves, floor=0.05, detects=0.05, what="share of noisy runs that leave falls short of one in twenty by", most=8192)
+    return stays & trial.often(
+        leaves,
+        floor=0.05,
+        detects=0.05,
+        what="share of noisy runs that leave falls short of one in twenty by",
+        most=8192,
+    )
 
 
 @claim(
-    "ib-22.11", "For large training sets choose stochastic descent and avoid batch descent.",
-    needs=["mean_gradient", "sgd"], setting={"n": 2000, "passes": 1}, expect=CONDITIONAL(
-        "the set is large and the passes are few", within={"n": instead(2000), "passes": instead(1)}, beyond={"n": instead(20), "passes": instead(100)}
+    "ib-22.11",
+    "For large training sets choose stochastic descent and avoid batch descent.",
+    needs=["mean_gradient", "sgd"],
+    setting={"n": 2000, "passes": 1},
+    expect=CONDITIONAL(
+        "the set is large and the passes are few",
+        within={"n": instead(2000), "passes": instead(1)},
+        beyond={"n": instead(20), "passes": instead(100)},
     ),
-    sabotage={"stochastic steps a thousand times too small": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=lr if lr == 1.0 else lr / 1000)}},
+    sabotage={
+        "stochastic steps a thousand times too small": {
+            "sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=lr if lr == 1.0 else lr / 1000)
+        }
+    },
 )
 def large_sets_favour_stochastic_descent(lib, trial, n, passes):
     """Reading: at equal passes over the data, single samples of rate 0.02 end nearer to the optimum than batch steps, in paired runs.
@@ -136,7 +174,9 @@ def run_epochs(lib, trial, x, y, g, *, shuffled, epochs):
     runs, n, d = x.shape
     w, every = torch.zeros(runs, d, dtype=torch.float64, device=trial.device), torch.arange(runs, device=trial.device)
     for _ in range(epochs):
-        orders = torch.stack([torch.cat(list(lib.epoch_batches(n, 1, generator=g if shuffled else None))) for _ in range(runs)])
+        orders = torch.stack(
+            [torch.cat(list(lib.epoch_batches(n, 1, generator=g if shuffled else None))) for _ in range(runs)]
+        )
         for index in orders.to(trial.device).T:
             row, label = x[every, index], y[every, index]
             slope = (torch.sigmoid((row * w).sum(-1)) - label)[..., None] * row
@@ -145,8 +185,12 @@ def run_epochs(lib, trial, x, y, g, *, shuffled, epochs):
 
 
 @claim(
-    "ib-22.18", "Stochastic descent wants the training set shuffled for each epoch.",
-    needs=["epoch_batches", "sgd"], setting={"sort": True, "passes": 3}, reading="shuffling ends lower", expect=HOLDS,
+    "ib-22.18",
+    "Stochastic descent wants the training set shuffled for each epoch.",
+    needs=["epoch_batches", "sgd"],
+    setting={"sort": True, "passes": 3},
+    reading="shuffling ends lower",
+    expect=HOLDS,
     sabotage={
         "one epoch over rows that stand in random order already": {"sort": instead(False), "passes": instead(1)},
         "never shuffles": {"epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)},
@@ -169,9 +213,15 @@ def shuffling_beats_the_sorted_order(lib, trial, sort, passes):
 
 
 @claim(
-    "ib-22.18", "Without shuffling stochastic descent does not work.",
-    needs=["epoch_batches", "sgd"], reading="shuffling is necessary", setting={"noise": 0.0},
-    expect=REFUTED(instead="Shuffling helps, but on data that one weight vector fits exactly even a fixed order converges, and drawing with replacement needs no shuffling.", by="a_fixed_order_converges_on_consistent_data"),
+    "ib-22.18",
+    "Without shuffling stochastic descent does not work.",
+    needs=["epoch_batches", "sgd"],
+    reading="shuffling is necessary",
+    setting={"noise": 0.0},
+    expect=REFUTED(
+        instead="Shuffling helps, but where one weight vector fits all data exactly even a fixed order converges.",
+        by="a_fixed_order_converges_on_consistent_data",
+    ),
     sabotage={"targets that no weight vector fits": {"noise": instead(1.0)}},
 )
 def a_fixed_order_does_not_converge(lib, trial, noise):
@@ -181,8 +231,13 @@ def a_fixed_order_does_not_converge(lib, trial, noise):
 
 
 @claim(
-    "ib-22.18", "On consistent data a fixed order converges.",
-    needs=["epoch_batches", "sgd"], reading=CORRECTION, setting={"noise": 0.0}, expect=HOLDS, sabotage={"noisy targets": {"noise": instead(1.0)}},
+    "ib-22.18",
+    "On consistent data a fixed order converges.",
+    needs=["epoch_batches", "sgd"],
+    reading=CORRECTION,
+    setting={"noise": 0.0},
+    expect=HOLDS,
+    sabotage={"noisy targets": {"noise": instead(1.0)}},
 )
 def a_fixed_order_converges_on_consistent_data(lib, trial, noise):
     """Reading: the same runs end within 1e-6 of the solution, in squared distance.

@@ -25,10 +25,16 @@ def ends(lib, trial, g, *, runs, noise, rate, steps, n=100, d=3, size=1):
 
 
 @claim(
-    "ib-22.1", "Stochastic descent steps along the gradient of one sample drawn at random, which is the full gradient on average.",
-    needs=["mean_gradient"], also=["gfg-25.6"], setting={"weights": torch.ones_like}, expect=HOLDS,
+    "ib-22.1",
+    "Stochastic descent steps along the gradient of one sample drawn at random, which is the full gradient on average.",
+    needs=["mean_gradient"],
+    also=["gfg-25.6"],
+    setting={"weights": torch.ones_like},
+    expect=HOLDS,
     sabotage={
-        "draws samples that agree with the mean three times as often": {"weights": instead(lambda p: 0.5 + (p > p.median()).to(p.dtype))},
+        "draws samples that agree with the mean three times as often": {
+            "weights": instead(lambda p: 0.5 + (p > p.median()).to(p.dtype))
+        },
         "adds half as much again": {"mean_gradient": lambda sound: lambda g: sound(g) * 1.5},
     },
 )
@@ -45,13 +51,28 @@ def one_random_sample_is_unbiased(lib, trial, weights):
         index = torch.multinomial(weights(along), n, replacement=True, generator=g)
         return (lib.mean_gradient(per_sample[0, index][:, None]) * full).sum(-1)
 
-    return trial.mean(draw, float(full.square().sum()), detects=spread / 20, spread=spread, what="mean projection of one sample's gradient differs from |g|²")
+    return trial.mean(
+        draw,
+        float(full.square().sum()),
+        detects=spread / 20,
+        spread=spread,
+        what="mean projection of one sample's gradient differs from |g|²",
+    )
 
 
 @claim(
-    "ib-22.9", "Stochastic descent uses a single sample for each gradient.",
-    needs=["epoch_batches", "mean_gradient"], given={"seed": seeds(), "n": sizes(2, 30)}, setting={"size": 1}, expect=HOLDS,
-    sabotage={"takes two": {"size": instead(2)}, "takes the whole set": {"epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, n, generator=generator)}},
+    "ib-22.9",
+    "Stochastic descent uses a single sample for each gradient.",
+    needs=["epoch_batches", "mean_gradient"],
+    given={"seed": seeds(), "n": sizes(2, 30)},
+    setting={"size": 1},
+    expect=HOLDS,
+    sabotage={
+        "takes two": {"size": instead(2)},
+        "takes the whole set": {
+            "epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, n, generator=generator)
+        },
+    },
 )
 def each_stochastic_step_uses_one_sample(lib, trial, seed, n, size):
     """Reading: an epoch of batch size one is n steps, each along the gradient of exactly one sample, each sample once.
@@ -60,13 +81,22 @@ def each_stochastic_step_uses_one_sample(lib, trial, seed, n, size):
     batches = lib.epoch_batches(n, size, generator=trial.generator("order", seed))
     used = torch.stack([lib.mean_gradient(g[index]) for index in batches])
     drawn = g[torch.cat(list(batches))][: len(batches)]
-    return equal(len(batches), n, what="steps in an epoch differ from n") & close(used, drawn, operations=1, what="step differs from its sample's gradient by")
+    return equal(len(batches), n, what="steps in an epoch differ from n") & close(
+        used, drawn, operations=1, what="step differs from its sample's gradient by"
+    )
 
 
 @claim(
-    "ib-22.2", "Stochastic descent is much faster, since each step handles far less data.",
-    needs=["epoch_batches"], also=["ib-22.10"], given={"n": sizes(2, 200)}, setting={"size": 1}, reading="the price of one step", expect=HOLDS,
-    kind="comparative", sabotage={"uses half of the set": {"size": instead(100)}},
+    "ib-22.2",
+    "Stochastic descent is much faster, since each step handles far less data.",
+    needs=["epoch_batches"],
+    also=["ib-22.10"],
+    given={"n": sizes(2, 200)},
+    setting={"size": 1},
+    reading="the price of one step",
+    expect=HOLDS,
+    kind="comparative",
+    sabotage={"uses half of the set": {"size": instead(100)}},
 )
 def one_stochastic_step_costs_an_nth(lib, n, size):
     """Reading: a step of size one needs one sample gradient, a batch step n: n times as many.
@@ -76,10 +106,23 @@ def one_stochastic_step_costs_an_nth(lib, n, size):
 
 
 @claim(
-    "ib-22.2", "An epoch of stochastic descent costs less than one of batch descent.",
-    needs=["epoch_batches"], also=["ib-22.10"], given={"n": sizes(2, 200)}, setting={"size": 1}, reading="the price of one epoch", kind="comparative",
-    expect=REFUTED(instead="An epoch needs one gradient per sample whatever the batch size; only a single step is cheaper.", by="an_epoch_costs_the_same_for_every_batch_size"),
-    sabotage={"an epoch cut short after half of its steps": {"epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)[: max(1, n // 2)]}},
+    "ib-22.2",
+    "An epoch of stochastic descent costs less than one of batch descent.",
+    needs=["epoch_batches"],
+    also=["ib-22.10"],
+    given={"n": sizes(2, 200)},
+    setting={"size": 1},
+    reading="the price of one epoch",
+    kind="comparative",
+    expect=REFUTED(
+        instead="An epoch needs one gradient per sample whatever the batch size; only a single step is cheaper.",
+        by="an_epoch_costs_the_same_for_every_batch_size",
+    ),
+    sabotage={
+        "an epoch cut short after half of its steps": {
+            "epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)[: max(1, n // 2)]
+        }
+    },
 )
 def a_stochastic_epoch_costs_less(lib, n, size):
     """Reading: the sample gradients of an epoch of size one number fewer than n.
@@ -89,9 +132,15 @@ def a_stochastic_epoch_costs_less(lib, n, size):
 
 
 @claim(
-    "ib-22.10", "An epoch costs n sample gradients for every batch size.",
-    needs=["epoch_batches"], given={"n": sizes(1, 60), "size": sizes(1, 80)}, reading=CORRECTION, expect=HOLDS,
-    sabotage={"drops the last batch": {"epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)[:-1]}},
+    "ib-22.10",
+    "An epoch costs n sample gradients for every batch size.",
+    needs=["epoch_batches"],
+    given={"n": sizes(1, 60), "size": sizes(1, 80)},
+    reading=CORRECTION,
+    expect=HOLDS,
+    sabotage={
+        "drops the last batch": {"epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)[:-1]}
+    },
 )
 def an_epoch_costs_the_same_for_every_batch_size(lib, n, size):
     """Reading: the batches of an epoch hold each index exactly once.
@@ -101,8 +150,13 @@ def an_epoch_costs_the_same_for_every_batch_size(lib, n, size):
 
 
 @claim(
-    "ib-22.17", "Batch descent gets near the optimum slowly, stochastic descent much faster.",
-    needs=["mean_gradient", "sgd"], also=["ib-22.2"], reading="passes to a rough answer", setting={"rate": 0.02}, expect=HOLDS,
+    "ib-22.17",
+    "Batch descent gets near the optimum slowly, stochastic descent much faster.",
+    needs=["mean_gradient", "sgd"],
+    also=["ib-22.2"],
+    reading="passes to a rough answer",
+    setting={"rate": 0.02},
+    expect=HOLDS,
     sabotage={"stochastic steps a thousand times too small": {"rate": instead(2e-5)}},
 )
 def a_rough_answer_comes_sooner_by_single_samples(lib, trial, rate):
@@ -119,15 +173,26 @@ def a_rough_answer_comes_sooner_by_single_samples(lib, trial, rate):
 
 
 @claim(
-    "ib-22.17", "Stochastic descent also reaches an exact answer in fewer passes.",
-    needs=["mean_gradient", "sgd"], also=["ib-22.2"], reading="passes to an exact answer", setting={"noise": 1.0},
-    expect=REFUTED(instead="To many digits batch descent needs fewer passes: single samples of constant rate stop at a noise floor.", by="to_many_digits_batch_descent_is_sooner"),
+    "ib-22.17",
+    "Stochastic descent also reaches an exact answer in fewer passes.",
+    needs=["mean_gradient", "sgd"],
+    also=["ib-22.2"],
+    reading="passes to an exact answer",
+    setting={"noise": 1.0},
+    expect=REFUTED(
+        instead="To many digits batch descent needs fewer passes: single samples of constant rate stop at a noise floor.",
+        by="to_many_digits_batch_descent_is_sooner",
+    ),
     sabotage={"noise-free targets, on which all samples agree": {"noise": instead(0.0)}},
 )
 def an_exact_answer_comes_sooner_by_single_samples(lib, trial, noise):
     """Reading: after 10 passes over 100 samples the single-sample run is nearer to the optimum than 10 batch steps, in paired runs.
     Why it fails: at the optimum the samples' gradients do not vanish, only their mean does."""
-    return trial.prefers(ten_passes(lib, trial, noise), what="win rate of single samples after ten passes falls short of one half by", most=MOST)
+    return trial.prefers(
+        ten_passes(lib, trial, noise),
+        what="win rate of single samples after ten passes falls short of one half by",
+        most=MOST,
+    )
 
 
 def ten_passes(lib, trial, noise, swap=False):
@@ -144,20 +209,31 @@ def ten_passes(lib, trial, noise, swap=False):
 
 
 @claim(
-    "ib-22.17", "To many digits batch descent needs fewer passes.",
-    needs=["mean_gradient", "sgd"], reading=CORRECTION, setting={"noise": 1.0}, expect=HOLDS,
+    "ib-22.17",
+    "To many digits batch descent needs fewer passes.",
+    needs=["mean_gradient", "sgd"],
+    reading=CORRECTION,
+    setting={"noise": 1.0},
+    expect=HOLDS,
     sabotage={"noise-free targets": {"noise": instead(0.0)}},
 )
 def to_many_digits_batch_descent_is_sooner(lib, trial, noise):
     """Reading: the opposite comparison to the refuted one holds on the same runs.
     Why: batch descent contracts by a constant factor each pass, without a floor."""
-    return trial.prefers(ten_passes(lib, trial, noise, swap=True), what="win rate of batch descent falls short of one half by", most=MOST)
+    return trial.prefers(
+        ten_passes(lib, trial, noise, swap=True), what="win rate of batch descent falls short of one half by", most=MOST
+    )
 
 
 @claim(
-    "ib-22.3", "Stochastic descent suits unconstrained problems best and fails where there are constraints.",
-    needs=["mean_gradient", "sgd"], setting={"project": True},
-    expect=REFUTED(instead="With a projection after each step and a falling rate, stochastic descent reaches the constrained optimum as well.", by="projected_stochastic_descent_reaches_the_constrained_optimum"),
+    "ib-22.3",
+    "Stochastic descent suits unconstrained problems best and fails where there are constraints.",
+    needs=["mean_gradient", "sgd"],
+    setting={"project": True},
+    expect=REFUTED(
+        instead="With a projection after each step and a falling rate, stochastic descent reaches the constrained optimum as well.",
+        by="projected_stochastic_descent_reaches_the_constrained_optimum",
+    ),
     sabotage={"leaves out the projection": {"project": instead(False)}},
 )
 def stochastic_descent_fails_under_constraints(lib, trial, project):
@@ -168,22 +244,30 @@ def stochastic_descent_fails_under_constraints(lib, trial, project):
 
 
 @claim(
-    "ib-22.3", "Projected stochastic descent reaches the constrained optimum.",
-    needs=["mean_gradient", "sgd"], reading=CORRECTION, setting={"project": True}, expect=HOLDS,
+    "ib-22.3",
+    "Projected stochastic descent reaches the constrained optimum.",
+    needs=["mean_gradient", "sgd"],
+    reading=CORRECTION,
+    setting={"project": True},
+    expect=HOLDS,
     sabotage={"leaves out the projection": {"project": instead(False)}},
 )
 def projected_stochastic_descent_reaches_the_constrained_optimum(lib, trial, project):
     """Reading: with 1/t steps and a projection after each, 1000 steps end inside the ball and within a tenth of the optimum, 50 runs.
     Margin: the mean squared distance after t steps is of order σ²/t, here about 0.0003, far below the allowed 0.01."""
     outside, off = constrained_end(lib, trial, project)
-    return at_most(outside, 1e-12, what="the end lies outside the ball by") & at_most(off, 0.1, what="root mean squared distance exceeds a tenth by")
+    return at_most(outside, 1e-12, what="the end lies outside the ball by") & at_most(
+        off, 0.1, what="root mean squared distance exceeds a tenth by"
+    )
 
 
 def constrained_end(lib, trial, project):
     """Violation of |w| <= 1 and root mean squared distance to the constrained optimum, over 50 runs of projected stochastic descent."""
     g = trial.generator("constrained")
     x = torch.randn(50, 200, 2, generator=g, dtype=torch.float64, device=trial.device)
-    y = (x @ x.new_tensor([[3.0], [1.0]]))[..., 0] + 0.3 * torch.randn(50, 200, generator=g, dtype=torch.float64, device=trial.device)
+    y = (x @ x.new_tensor([[3.0], [1.0]]))[..., 0] + 0.3 * torch.randn(
+        50, 200, generator=g, dtype=torch.float64, device=trial.device
+    )
     data = Regression(x, y)
     w = zeros(trial, 50, 2)
     for step in range(1000):
@@ -202,9 +286,15 @@ def on_the_circle(data):
 
 
 @claim(
-    "ib-22.4", "Near the minimum stochastic descent does not settle but keeps bouncing.",
-    needs=["mean_gradient", "sgd"], setting={"noise": 1.0, "lr": 0.05, "steps": 300}, expect=HOLDS,
-    sabotage={"noise-free targets": {"noise": instead(0.0)}, "never moves": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=0.0)}},
+    "ib-22.4",
+    "Near the minimum stochastic descent does not settle but keeps bouncing.",
+    needs=["mean_gradient", "sgd"],
+    setting={"noise": 1.0, "lr": 0.05, "steps": 300},
+    expect=HOLDS,
+    sabotage={
+        "noise-free targets": {"noise": instead(0.0)},
+        "never moves": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=0.0)},
+    },
 )
 def stochastic_descent_keeps_bouncing(lib, trial, noise, lr, steps):
     """Reading: 300 steps after the start, the point still moves by more than a hundredth within 20 steps, and stays more than a
@@ -217,13 +307,25 @@ def stochastic_descent_keeps_bouncing(lib, trial, noise, lr, steps):
         later = sampled_descent(lib, data, w, rate=lambda step: lr, steps=20, size=1, generator=g)
         return torch.minimum(distance(w, later), distance(later, data.minimiser())).sqrt()
 
-    return trial.exceeds(moved, floor=0.01, detects=0.05, spread=0.1, what="mean movement long after the start falls short of a hundredth by", most=4096)
+    return trial.exceeds(
+        moved,
+        floor=0.01,
+        detects=0.05,
+        spread=0.1,
+        what="mean movement long after the start falls short of a hundredth by",
+        most=4096,
+    )
 
 
 @claim(
-    "ib-22.5", "The parameters that stochastic descent finds are good but not optimal.",
-    needs=["mean_gradient", "sgd"], also=["ib-22.14"], setting={"noise": 1.0},
-    expect=CONDITIONAL("the samples disagree at the optimum", within={"noise": instead(1.0)}, beyond={"noise": instead(0.0)}),
+    "ib-22.5",
+    "The parameters that stochastic descent finds are good but not optimal.",
+    needs=["mean_gradient", "sgd"],
+    also=["ib-22.14"],
+    setting={"noise": 1.0},
+    expect=CONDITIONAL(
+        "the samples disagree at the optimum", within={"noise": instead(1.0)}, beyond={"noise": instead(0.0)}
+    ),
     sabotage={"never moves": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=0.0)}},
 )
 def stochastic_descent_ends_good_not_optimal(lib, trial, noise):
@@ -233,5 +335,14 @@ def stochastic_descent_ends_good_not_optimal(lib, trial, noise):
     def far(runs, g):
         return ends(lib, trial, g, runs=runs, noise=noise, rate=lambda step: 0.05, steps=300)
 
-    good = trial.exceeds(lambda n, g: 0.6 - far(n, g), floor=0.0, detects=0.3, spread=0.3, what="mean squared distance exceeds 0.6 by", most=4096)
-    return good & trial.exceeds(far, floor=1e-6, detects=0.03, spread=0.1, what="mean squared distance falls short of 1e-6 by", most=4096)
+    good = trial.exceeds(
+        lambda n, g: 0.6 - far(n, g),
+        floor=0.0,
+        detects=0.3,
+        spread=0.3,
+        what="mean squared distance exceeds 0.6 by",
+        most=4096,
+    )
+    return good & trial.exceeds(
+        far, floor=1e-6, detects=0.03, spread=0.1, what="mean squared distance falls short of 1e-6 by", most=4096
+    )

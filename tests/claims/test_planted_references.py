@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from assay.config import load_config
 from assay.execute import decide
@@ -18,7 +19,9 @@ REFERENCE = load_subjects(CONFIG.subjects)["reference"]
 
 
 def forgets_to_rescale(sound: Any) -> Any:
-    return lambda x, p, *, generator, training=True: sound(x, p, generator=generator, training=training) * ((1 - p) if training else 1)
+    return lambda x, p, *, generator, training=True: (
+        sound(x, p, generator=generator, training=training) * ((1 - p) if training else 1)
+    )
 
 
 def wrong_fan(sound: Any) -> Any:
@@ -37,6 +40,17 @@ def sums(sound: Any) -> Any:
     return lambda per_sample: sound(per_sample) * per_sample.shape[-2]
 
 
+def xavier_of_fan_in(sound: Any) -> Any:
+    """The variance 1/fan_in: Xavier's for a square of side fan_in."""
+
+    def draw(shape: tuple[int, ...], **hyper: Any) -> Any:
+        out, fan_in = shape[:2]
+        squares = [sound((fan_in, fan_in, *shape[2:]), **hyper) for _ in range(-(-out // fan_in))]
+        return torch.cat(squares)[:out]
+
+    return draw
+
+
 PLANTED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "dropout forgets to rescale": ("dropout", forgets_to_rescale),
     "He takes the wrong fan": ("he_normal", wrong_fan),
@@ -45,7 +59,7 @@ PLANTED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "an output size that forgets the last window": ("conv_output_size", lambda sound: lambda *a, **h: sound(*a, **h) - 1),
     "momentum multiplies the gradient": ("momentum", lambda sound: lambda p, g, s, *, lr, beta: sound(p, [beta * x for x in g], s, lr=lr, beta=beta)),
     "average pooling adds up": ("average_pool2d", lambda sound: lambda x, *a, **h: sound(x, *a, **h) * 4),
-    "Xavier forgets the fan-out": ("xavier_normal", lambda sound: lambda shape, **h: sound((shape[1], shape[1], *shape[2:]), **h)[: shape[0]] if shape[0] <= shape[1] else sound(shape, **h) * 0.5),
+    "Xavier forgets the fan-out": ("xavier_normal", xavier_of_fan_in),
 }  # fmt: skip
 
 
@@ -54,7 +68,9 @@ def test_a_planted_mistake_is_named_by_a_claim(mistake: str) -> None:
     role, edit = PLANTED[mistake]
     planted = Subject("planted", {**REFERENCE.roles, role: edit(REFERENCE.roles[role])})
     concerned = [claim for claim in CLAIMS.values() if role in claim.needs]
-    concerned.sort(key=lambda claim: (claim.kind == "tendency", claim.wants_trial and not claim.given and not claim.cases))
+    concerned.sort(
+        key=lambda claim: (claim.kind == "tendency", claim.wants_trial and not claim.given and not claim.cases)
+    )
     for claim in concerned:
         verdict = decide(claim, planted, Conditions(examples=30), {}, "claim", shrink=False).verdict
         if verdict != claim.expect.verdict:

@@ -9,7 +9,10 @@ from assay.errors import ClaimError
 
 def test_a_true_statement_is_proved_and_confirmed() -> None:
     evidence = pf.proved(
-        lambda n, s: pf.floordiv(n, s) * s <= n, {"n": int, "s": int}, assuming=lambda n, s: pf.both(n >= 0, s >= 1), what="w"
+        lambda n, s: pf.floordiv(n, s) * s <= n,
+        {"n": int, "s": int},
+        assuming=lambda n, s: pf.both(n >= 0, s >= 1),
+        what="w",
     )
     (fact,) = evidence.facts
     assert fact.outcome == "holds"
@@ -19,7 +22,9 @@ def test_a_true_statement_is_proved_and_confirmed() -> None:
 
 
 def test_a_false_statement_gives_the_smallest_counterexample() -> None:
-    evidence = pf.proved(lambda a, b: a * b != 12, {"a": int, "b": int}, assuming=lambda a, b: pf.both(a >= 1, b >= 1), what="w")
+    evidence = pf.proved(
+        lambda a, b: a * b != 12, {"a": int, "b": int}, assuming=lambda a, b: pf.both(a >= 1, b >= 1), what="w"
+    )
     (fact,) = evidence.facts
     found = {name: int(value) for name, value in fact.detail["counterexample"].items()}
     assert fact.outcome == "fails"
@@ -42,14 +47,21 @@ def test_a_constant_is_no_statement() -> None:
 
 
 def test_reals_and_ratios_are_exact() -> None:
-    assert pf.proved(lambda x, y: (x + y) * (x - y) == x * x - y * y, {"x": float, "y": float}, what="w").outcome == "holds"
-    halves = pf.proved(lambda n: pf.implies(pf.ratio(n, 2) == pf.floordiv(n, 2), pf.negation(n == 3)), {"n": int}, what="w")
+    assert (
+        pf.proved(lambda x, y: (x + y) * (x - y) == x * x - y * y, {"x": float, "y": float}, what="w").outcome
+        == "holds"
+    )
+    halves = pf.proved(
+        lambda n: pf.implies(pf.ratio(n, 2) == pf.floordiv(n, 2), pf.negation(n == 3)), {"n": int}, what="w"
+    )
     assert halves.outcome == "holds"
 
 
 def test_the_second_engine_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """If z3 said yes to everything, Python on the grid would still notice."""
-    monkeypatch.setattr(pf, "_check", lambda *conditions: pf.z3.unsat if len(conditions[0].children()) == 2 else pf.z3.sat)
+    monkeypatch.setattr(
+        pf, "_check", lambda *conditions: pf.z3.unsat if len(conditions[0].children()) == 2 else pf.z3.sat
+    )
     evidence = pf.proved(lambda n: n < 3, {"n": int}, assuming=lambda n: n >= 0, what="w")
     assert evidence.outcome == "invalid"
 

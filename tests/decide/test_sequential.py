@@ -34,7 +34,9 @@ METHODS = {
     "distribution": lambda t: t.distribution(uniform, lambda x: x, detects=0.2, what="w"),
     "often": lambda t: t.often(coin(0.75), floor=0.5, detects=0.25, what="w"),
     "exceeds": lambda t: t.exceeds(gauss(1.0), floor=0.0, detects=1.0, spread=1.0, what="w"),
-    "prefers": lambda t: t.prefers(lambda n, g: (torch.rand(n, generator=g) - 0.25, torch.rand(n, generator=g)), what="w"),
+    "prefers": lambda t: t.prefers(
+        lambda n, g: (torch.rand(n, generator=g) - 0.25, torch.rand(n, generator=g)), what="w"
+    ),
 }
 
 
