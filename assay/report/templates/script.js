@@ -142,3 +142,5 @@ addEventListener("afterprint", foldAfterPrint);
 byId("q").addEventListener("focus", indexed, { once: true });
 filter();
 arrive();
+// The browser scrolls to its own idea of the place once all is loaded; a search begun meanwhile has left no target.
+addEventListener("load", () => requestAnimationFrame(() => document.querySelector(":target") && arrive()));
