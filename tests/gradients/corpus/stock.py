@@ -104,9 +104,10 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     right(
         "stock batch norm",
-        lambda x, g, b: functional.batch_norm(x, None, None, g, b, True),
+        lambda x, g, b: functional.batch_norm(x, None, None, g.contiguous(), b, True),
         lambda x, g, b: g * standardised(x, 0)[0] + b,
         mixed(x=(5, 4), g=(4,), b=(4,)),
+        note="contiguous(): in torch 2.13.0 its CPU backward misreads a scale whose numbers have gaps between them",
     ),
     right(
         "stock batch norm in evaluation",
