@@ -31,7 +31,7 @@ def placed(x: torch.Tensor, source: Callable[[int, int], tuple[int, int]], heigh
     "A quarter turn moves pixels and loses none; four of them are no turn at all.",
     needs=["rotate90"],
     given={"x": IMAGES},
-    covers="pixels",
+    covers="as an operation on pixels",
     expect=HOLDS,
     sabotage={
         "half turns": {"rotate90": lambda sound: lambda x, quarter_turns: sound(x, 2 * quarter_turns)},
@@ -60,7 +60,7 @@ def four_quarter_turns_bring_an_image_back(lib: Any, x: torch.Tensor) -> Evidenc
     "A crop is the rectangle asked for, pixel by pixel.",
     needs=["crop"],
     given={"x": IMAGES, "top": sizes(0, 2), "left": sizes(0, 3), "height": sizes(1, 2), "width": sizes(1, 3)},
-    covers="pixels",
+    covers="as an operation on pixels",
     expect=HOLDS,
     sabotage={
         "always from the corner": {"crop": lambda sound: lambda x, top, left, *size: sound(x, 0, 0, *size)},
@@ -83,7 +83,7 @@ def a_crop_is_the_rectangle_asked_for(
     needs=["zoom"],
     given={"x": IMAGES},
     setting={"order": (2, 0.5)},
-    covers="pixels",
+    covers="as an operation on pixels",
     expect=HOLDS,
     sabotage={
         "shrunk first": {"order": instead((0.5, 2))},
@@ -112,7 +112,7 @@ def _sparse(x: torch.Tensor) -> torch.Tensor:
     "A reflection read twice is the image itself.",
     needs=["flip"],
     given={"x": IMAGES, "dim": choices(-1, -2)},
-    covers="pixels",
+    covers="as an operation on pixels",
     expect=HOLDS,
     sabotage={
         "moved by one pixel instead": {"flip": lambda sound: lambda x, dim: x.roll(1, dim)},

@@ -41,7 +41,8 @@ def nearest(image: torch.Tensor, classes: dict[str, tuple[str, ...]]) -> str:
     cases=[{"digit": digit} for digit in DIGITS],
     covers="labels",
     expect=CONDITIONAL(
-        "the class looks the same after the turn (half a turn makes a 6 a 9)", within=lambda digit: digit == "zero"
+        "the labelled class looks the same after the turn (half a turn makes a 6 a 9)",
+        within=lambda digit: digit == "zero",
     ),
     sabotage={
         "a full turn instead of half": {"rotate90": lambda sound: lambda x, quarter_turns: sound(x, 2 * quarter_turns)},

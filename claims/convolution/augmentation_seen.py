@@ -47,7 +47,7 @@ def a_mirrored_image_needs_mirrored_kernels(lib: Any, x: torch.Tensor, w: torch.
     setting={"symmetric": False},
     covers="what a convolution learns from it",
     expect=CONDITIONAL(
-        "not every kernel is its own mirror image",
+        "not every kernel is its own mirror image (else the image is nothing new)",
         within={"symmetric": instead(False)},
         beyond={"symmetric": instead(True)},
     ),
@@ -134,7 +134,7 @@ def shifts_are_new_to_a_dense_net_only(
     "Brightness adds the same number to every pixel, contrast stretches about the image's mean: both are a·x + b.",
     needs=["brightness", "contrast"],
     given={"x": normals((2, 4, 6)), "a": reals(0.2, 3.0), "b": reals(-2.0, 2.0)},
-    covers="pixels",
+    covers="as an operation on pixels",
     expect=HOLDS,
     sabotage={
         "contrast without the mean": {"contrast": lambda sound: lambda x, factor: x * factor + 1},
