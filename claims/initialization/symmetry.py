@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from hypothesis import strategies as st
-
 from assay.claim import HOLDS, claim
 from assay.evidence import Evidence, close
 from assay.sabotage import instead
-from assay.strategies import seeds, sizes
+from assay.strategies import choices, seeds, sizes
 from claims.initialization.networks import at_random, start
 from claims.lab.training import Parameters, fit, gradients
 
 UNITS = {
     "seed": seeds(),
     "width": sizes(2, 8),
-    "activation": st.sampled_from(["sigmoid", "tanh", "relu"]),
-    "value": st.sampled_from([0.0, 0.25, -0.5]),
+    "activation": choices("sigmoid", "tanh", "relu"),
+    "value": choices(0.0, 0.25, -0.5),
 }
 SYMMETRY_BREAKERS = {
     "random weights": {"weight_sd": instead(1.0)},
