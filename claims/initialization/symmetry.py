@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+
 from assay.claim import HOLDS, claim
 from assay.evidence import Evidence, close
 from assay.sabotage import instead
