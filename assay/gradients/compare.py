@@ -40,6 +40,7 @@ class Comparison:
     def __post_init__(self) -> None:
         self.tables: dict[int, Table] = {}
         self.rounded: dict[int, bool] = {}
+        self.failed: list[Probe] = []
         self.jacobians: list[numeric.Array] | None = None
         self.screen = self._screen()
 
@@ -53,6 +54,7 @@ class Comparison:
     def input(self, position: int, every_entry: bool = False) -> InputEntries:
         probes = self.screen.input(position)
         outcomes = self._outcomes(probes)
+        self.failed += [probe for probe in probes if outcome(probe, 0.0, self.tolerance) == "fails"]
         if not every_entry and outcomes <= {"agrees"}:
             return self._screened(position, probes)
         if self._affordable(position):

@@ -2,35 +2,169 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from assay.gradients import numeric
-from assay.gradients import table as table_of
 from assay.gradients.compare import Comparison
-from assay.gradients.table import Table
+from assay.gradients.flat import where
+from assay.gradients.table import WRONG, Table
+
+# Two numbers are called the same pattern when they agree to six digits, far above the bars of a table.
+SAME = 1e-6
+Array = numeric.Array
 
 
 def guess(comparison: Comparison) -> str:
     """The first pattern that explains the worst table, or an empty string."""
-    tables = [table for table in comparison.tables.values() if (table.status == table_of.WRONG).any()]
+    tables = [table for table in comparison.tables.values() if (table.status == WRONG).any()]
     if not tables:
-        return ""
-    table = max(tables, key=lambda one: int((one.status == table_of.WRONG).sum()))
-    for pattern in (_scale,):
-        sentence = pattern(table)
-        if sentence:
-            return sentence
+        return _screened(comparison)
+    table = max(tables, key=lambda one: int((one.status == WRONG).sum()))
+    known = np.isfinite(table.analytic) & np.isfinite(table.measured)
+    a, n = np.where(known, table.analytic, 0.0), np.where(known, table.measured, 0.0)
+    patterns: tuple[Callable[[], str], ...] = (
+        lambda: _zero(table, a, n),
+        lambda: _scale(table, a, n),
+        lambda: _transposed(comparison, table, a, n),
+        lambda: _other_input(comparison, table, a, n),
+        lambda: _part(comparison, table),
+        lambda: _reduction(comparison, table, a, n),
+        lambda: _shifted(a, n),
+        lambda: _permuted(a, n),
+        lambda: _term(comparison, table, a, n),
+    )
+    return next((sentence for sentence in (pattern() for pattern in patterns) if sentence), "")
+
+
+def _screened(comparison: Comparison) -> str:
+    """For inputs without a table: whether probes have one ratio."""
+    ratios = [
+        probe.analytic / probe.measured
+        for probe in comparison.failed
+        if abs(probe.measured) > numeric.MARGIN * probe.bar and np.isfinite(probe.analytic)
+    ]
+    if len(ratios) >= 2 and max(ratios) - min(ratios) <= SAME * max(abs(ratio) for ratio in ratios):
+        return _ratio(ratios[0])
     return ""
 
 
-def _scale(table: Table) -> str:
-    known = np.isfinite(table.measured) & (np.abs(table.measured) > numeric.MARGIN * table.bar)
-    if not known.any():
-        return ""
-    a, n = table.analytic[known], table.measured[known]
-    if np.all(a == 0):
+def _same(a: Array, n: Array) -> bool:
+    return a.shape == n.shape and bool(np.abs(a - n).max(initial=0) <= SAME * max(float(np.abs(n).max(initial=0)), 1e-300))
+
+
+def _ratio(ratio: float) -> str:
+    if abs(ratio + 1) <= SAME:
+        return "the sign is wrong: every entry is negated (-1 times what it should be)"
+    if ratio == 0:
         return "the gradient is zero where it should not be: something is detached, masked or not returned"
-    ratio = float(a @ n / (n @ n))
-    if np.all(np.abs(a - ratio * n) <= 1e-6 * np.abs(a)):
-        return f"every entry is {ratio:.8g} times what it should be"
+    return f"the scale is wrong: every entry is {ratio:.10g} times what it should be"
+
+
+def _zero(table: Table, a: Array, n: Array) -> str:
+    if (a == 0).all():
+        return _ratio(0.0)
+    wrong = table.status == WRONG
+    if (a[wrong] == 0).all():
+        return f"the gradient is zero at {int(wrong.sum())} entries where it should not be: something is masked, clipped or forgotten"
+    if (np.abs(n[wrong]) <= table.bar[wrong]).all():
+        return f"the gradient is not zero at {int(wrong.sum())} entries where it should be: a mask or a clipping is missing"
+    return ""
+
+
+def _scale(table: Table, a: Array, n: Array) -> str:
+    heard = np.abs(n) > numeric.MARGIN * table.bar
+    if not heard.any() or not (n[heard] @ n[heard]) > 0:
+        return ""
+    ratio = float(a[heard] @ n[heard] / (n[heard] @ n[heard]))
+    if ratio != 0 and (np.abs(a - ratio * n) <= max(SAME * abs(ratio - 1), 1e-12) * np.abs(n).max() + 2 * table.bar).all():
+        return _ratio(ratio)
+    return ""
+
+
+def _transposed(comparison: Comparison, table: Table, a: Array, n: Array) -> str:
+    """The gradient of a square (or reshaped) matrix is that of its transpose; or the whole Jacobian is transposed."""
+    shape = comparison.sampler.target.inputs[table.position].shape
+    for factor in (1.0, -1.0):
+        sign = " (and negated)" if factor < 0 else ""
+        if a.shape[0] == a.shape[1] and _same(a, factor * n.T):
+            return f"the Jacobian is transposed{sign}"
+        if len(shape) >= 2 and a.shape[1] == int(np.prod(shape)):
+            cubes = n.reshape(-1, *shape)
+            if shape[-1] == shape[-2] and _same(a.reshape(-1, *shape), factor * cubes.swapaxes(-1, -2)):
+                return f"the gradient is transposed{sign}: each entry is that of the transposed place"
+            moved = cubes.swapaxes(-1, -2).reshape(a.shape)
+            if _same(a, factor * moved):
+                return f"the gradient is the transposed one read in the wrong order{sign}"
+    return ""
+
+
+def _other_input(comparison: Comparison, table: Table, a: Array, n: Array) -> str:
+    names = comparison.sampler.target.names
+    for position, other in comparison.tables.items():
+        if position != table.position and other.measured.shape == n.shape and _same(a, np.nan_to_num(other.measured)):
+            return f"it is the gradient of {names[position]}: two gradients are swapped or returned in the wrong order"
+    return ""
+
+
+def _part(comparison: Comparison, table: Table) -> str:
+    """Only some slices of one axis of the input (or of the output) are wrong."""
+    wrong = table.status == WRONG
+    target = comparison.sampler.target
+    shape = target.inputs[table.position].shape
+    name = target.names[table.position]
+    columns = wrong.any(0)
+    if columns.size == int(np.prod(shape)) and len(shape) and columns.any() and not columns.all():
+        grid = columns.reshape(shape)
+        for axis, size in enumerate(shape):
+            hit = grid.any(axis=tuple(k for k in range(len(shape)) if k != axis))
+            if 1 < size and hit.sum() == 1:
+                return f"only index {int(hit.argmax())} along axis {axis} of {name} is wrong"
+            if 2 < size and hit.sum() == size - 1:
+                return f"only index {int((~hit).argmax())} along axis {axis} of {name} is right: the other ones are treated as it is, or stale"
+        if columns.sum() == 1:
+            return f"only one entry of {name} is wrong, {where(int(columns.argmax()), target.inputs[table.position])}"
+    return ""
+
+
+def _reduction(comparison: Comparison, table: Table, a: Array, n: Array) -> str:
+    """One slice where a sum over broadcast axes belongs, or a sum divided by its length."""
+    shape = comparison.sampler.target.inputs[table.position].shape
+    if a.shape[1] != int(np.prod(shape)):
+        return ""
+    rows_wrong = (table.status == WRONG).any(1)
+    kept = ~rows_wrong
+    if kept.any() and rows_wrong.any() and (a[rows_wrong] == 0).all():
+        return "a reduction is missing: only some outputs reach the gradient, expected the sum over all of the broadcast axis"
+    return ""
+
+
+def _shifted(a: Array, n: Array) -> str:
+    for step in (1, -1):
+        if a.shape[1] > 2 and _same(a[:, 1:-1], np.roll(n, step, axis=1)[:, 1:-1]):
+            return f"the entries are shifted by {step:+d}: an index or a padding is off by one"
+        if a.shape[0] > 2 and _same(a[1:-1], np.roll(n, step, axis=0)[1:-1]):
+            return f"the entries are shifted by {step:+d} along the output: an index or a padding is off by one"
+    return ""
+
+
+def _permuted(a: Array, n: Array) -> str:
+    if a.shape[1] > 1 and _same(np.sort(a, axis=1), np.sort(n, axis=1)):
+        return "the entries are permuted: right numbers in the wrong places"
+    return ""
+
+
+def _term(comparison: Comparison, table: Table, a: Array, n: Array) -> str:
+    """The difference has rank one or is constant over an axis: a term of a sum is missing or one too many."""
+    difference = a - n
+    top = float(np.abs(difference).max(initial=0))
+    if top == 0 or min(difference.shape) < 2:
+        return ""
+    for axis, word in ((0, "outputs"), (1, f"entries of {comparison.sampler.target.names[table.position]}")):
+        if (np.ptp(difference, axis=axis) <= SAME * top).all():
+            return f"the error is the same for all {word}: a term, such as that of a mean or a sum, is missing"
+    values = np.linalg.svd(difference[:256, :256], compute_uv=False)
+    if values[1:].max(initial=0) <= SAME * values[0]:
+        return "the error is one product of two vectors: a term of a sum is missing"
     return ""

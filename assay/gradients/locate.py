@@ -8,7 +8,7 @@ the whole agrees under two fresh seeds. Inputs are perturbed in place and put ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,7 +49,7 @@ class Field:
     """Tensors whose flat coordinates form one range [0, size), with the gradient of the scalar `value()` for each.
 
     `tensors` are perturbed in place and restored; `gradients` are corrected as wrong entries are found. `natural` is the size of
-    the terms that the value is a sum of: its rounding is theirs.
+    the terms that the value is a sum of: its rounding is theirs. `own` is the unit roundoff of the gradients.
     """
 
     tensors: Sequence[Tensor]
@@ -58,6 +58,7 @@ class Field:
     seed: int
     natural: float = 0.0
     unit: float = numeric.UNIT
+    own: float = numeric.UNIT
     forwards: int = 0
     settled: float = FIRST
     scales: list[float] = field(default_factory=list)
@@ -75,54 +76,77 @@ class Field:
         self.forwards += 1
         return self.value()
 
-    def _pieces(self, start: int, stop: int, seed: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Flat views of the tensors' parts inside the range, their gradients, and the coefficients, block by block."""
-        found = []
+    def _pieces(self, start: int, stop: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Flat views of the tensors' parts inside the range, their gradients, and the coefficients, block by block.
+
+        Coefficients are drawn anew at each pass, never kept: they would be another copy of the parameters.
+        """
         for k, tensor in enumerate(self.tensors):
             low, high = max(start, int(self.offsets[k])), min(stop, int(self.offsets[k + 1]))
             while low < high:
                 block = low // BLOCK
                 end = min(high, (block + 1) * BLOCK)
                 draws = signs(BLOCK, torch.Generator().manual_seed((self.seed << 20) ^ (seed << 40) ^ block))
-                inside = draws[low - block * BLOCK : end - block * BLOCK].clone() * self.scales[k]
+                inside = draws[low - block * BLOCK : end - block * BLOCK] * self.scales[k]
                 at = slice(low - int(self.offsets[k]), end - int(self.offsets[k]))
-                flat = tensor.view(-1)
-                found.append((flat[at], self.gradients[k].view(-1)[at], inside.to(tensor.device)))
+                yield tensor.view(-1)[at], self.gradients[k].view(-1)[at], inside.to(tensor.device)
                 low = end
-        return found
 
     def measure(self, start: int, stop: int, seed: int, rows: int = 4, first: float | None = None) -> Measured:
         """The derivative along the seeded coefficients of [start, stop), from `rows` steps."""
-        pieces = self._pieces(start, stop, seed)
-        analytic = sum(float((g.to(torch.float64) * d).sum()) for _, g, d in pieces)
+        analytic = sum(float(g.to(torch.float64) @ d) for _, g, d in self._pieces(start, stop, seed))
         if first is None:
             # Fewer coordinates move the function less: the square root of the share, up to the first step of the screen.
             first = min(FIRST, 16 * self.settled * (self.size / max(1, stop - start)) ** 0.5)
         ladder = numeric.steps(first, rows)
-        saved = [view.clone() for view, _, _ in pieces]
-        try:
-            ahead, behind = np.empty(rows), np.empty(rows)
-            for k, h in enumerate(ladder.tolist()):
-                for sign, values in ((h, ahead), (-h, behind)):
-                    for (view, _, d), old in zip(pieces, saved, strict=True):
-                        view.copy_(old + sign * d)
-                    values[k] = self._value()
-        finally:
-            for (view, _, _), old in zip(pieces, saved, strict=True):
-                view.copy_(old)
+        ahead, behind = self._sampled(start, stop, seed, ladder)
         floor = np.array([self.unit * max(abs(self.base), self.natural)])
         found = numeric.estimate((ahead - self.base)[None], (self.base - behind)[None], ladder, floor)
         apart = numeric.sides((ahead - self.base)[None], (self.base - behind)[None], ladder, found.noise)
         if stop - start == self.size:
             self.settled = min(self.settled, float(ladder[found.row[0]]))
-        bar = float(found.bar[0]) + 8 * numeric.UNIT * abs(analytic)
+        bar = float(found.bar[0]) + 8 * self.own * max(abs(analytic), self._length(start, stop))
         return Measured(start, stop, analytic, float(found.value[0]), bar, bool(apart.kink[0]))
+
+    def _sampled(
+        self, start: int, stop: int, seed: int, ladder: numeric.Array
+    ) -> tuple[numeric.Array, numeric.Array]:
+        """Values ahead and behind along the ladder; the range is perturbed in place and put back whatever happens."""
+        saved = [view.clone() for view, _, _ in self._pieces(start, stop, seed)]
+        ahead, behind = np.empty(ladder.size), np.empty(ladder.size)
+        try:
+            for k, h in enumerate(ladder.tolist()):
+                for step, values in ((h, ahead), (-h, behind)):
+                    for (view, _, d), old in zip(self._pieces(start, stop, seed), saved, strict=True):
+                        torch.add(old, d.mul_(step), out=view)
+                    values[k] = self._value()
+        finally:
+            for (view, _, _), old in zip(self._pieces(start, stop, seed), saved, strict=True):
+                view.copy_(old)
+        return ahead, behind
+
+    def _length(self, start: int, stop: int) -> float:
+        """The size of the gradient's rounding along the range: entries weighted by their scale, signs at random."""
+        if self.own == numeric.UNIT:
+            return 0.0
+        total = 0.0
+        for k in range(len(self.tensors)):
+            low, high = max(start, int(self.offsets[k])), min(stop, int(self.offsets[k + 1]))
+            if low < high:
+                at = slice(low - int(self.offsets[k]), high - int(self.offsets[k]))
+                part = torch.linalg.vector_norm(self.gradients[k].view(-1)[at], dtype=torch.float64)
+                total += (float(part) * self.scales[k]) ** 2
+        return total**0.5
 
     def entry(self, index: int) -> Measured:
         """One entry by itself on the long ladder, as a derivative per unit of the input."""
         found = self.measure(index, index + 1, 0, rows=12, first=FIRST)
-        d = float(self._pieces(index, index + 1, 0)[0][2][0])
-        return Measured(index, index + 1, found.analytic / d, found.measured / d, found.bar / abs(d), found.kink)
+        d = float(next(self._pieces(index, index + 1, 0))[2][0])
+        # A sum of rounded terms is off by a few roundings of its largest term, for which the typical entry stands.
+        k, _ = self.place(index)
+        typical = float(torch.linalg.vector_norm(self.gradients[k], dtype=torch.float64)) / self.gradients[k].numel() ** 0.5
+        bar = found.bar / abs(d) + 8 * self.own * typical
+        return Measured(index, index + 1, found.analytic / d, found.measured / d, bar, found.kink)
 
     def place(self, index: int) -> tuple[int, int]:
         """(which tensor, which flat entry of it)."""

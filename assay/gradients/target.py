@@ -69,7 +69,7 @@ class Target:
                     "was given; return what the backward needs as the second element"
                 )
             returned = returned[0]
-        found = tuple(value for value in _leaves(returned) if isinstance(value, Tensor))
+        found = tuple(value for value in leaves_of(returned) if isinstance(value, Tensor))
         kept = tuple(value for value in found if value.is_floating_point() or value.is_complex())
         if not kept:
             raise GradientInputError(
@@ -105,11 +105,12 @@ def _double(value: Any) -> Any:
     return value.double() if value.is_floating_point() else value
 
 
-def _leaves(value: Any) -> list[Any]:
+def leaves_of(value: Any) -> list[Any]:
+    """What nested tuples, lists and dicts hold, in order."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, (tuple, list)):
-        return [leaf for part in value for leaf in _leaves(part)]
+        return [leaf for part in value for leaf in leaves_of(part)]
     return [value]
 
 
@@ -153,7 +154,7 @@ def resolve(
         module=module,
         buffers=buffers,
         arguments=arguments,
-        cotangent=None if cotangent is None else tuple(value.detach() for value in _leaves(cotangent)),
+        cotangent=None if cotangent is None else tuple(value.detach() for value in leaves_of(cotangent)),
     )
 
 

@@ -1,0 +1,36 @@
+"""For people's own tests: `assert_gradients`, and a pytest fixture of that name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from assay.gradients.check import check_gradient
+from assay.gradients.report import GradientReport
+
+ADVICE = {
+    "differs": "mend the backward at the entries above; the line below repeats the check",
+    "unresolved": "check it at inputs of ordinary size inside the function's domain, or pass tolerance=",
+    "kink": "move the inputs off the kink, or pass kinks=True to accept a valid subgradient",
+}
+
+
+def assert_gradients(fn: Any, inputs: Any, *, kinks: bool = False, **options: Any) -> GradientReport:
+    """The report of `check_gradient`; raises AssertionError with a message of one screen unless the gradient agrees.
+
+    `kinks=True` accepts valid subgradients at kinks. `options` go to `check_gradient`.
+    """
+    __tracebackhide__ = True
+    report = check_gradient(fn, inputs, **options)
+    if report.verdict == "agrees" or (kinks and report.verdict == "kink"):
+        return report
+    lines = report.summary().splitlines()
+    raise AssertionError("\n".join([*lines[:-1][:20], f"  what to do: {ADVICE[report.verdict]}", lines[-1]]))
+
+
+@pytest.fixture(name="assert_gradients")
+def assert_gradients_fixture() -> Callable[..., GradientReport]:
+    """`assert_gradients` as a fixture."""
+    return assert_gradients
