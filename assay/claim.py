@@ -91,6 +91,7 @@ class Claim:
     reading: str
     covers: str
     kind: str
+    exhaustive: bool
     limit: float
     differs: Mapping[str, str]
 
@@ -133,6 +134,7 @@ def claim(
     reading: str = AS_STATED,
     covers: str = "",
     kind: str = "",
+    exhaustive: bool = False,
     limit: float = DEFAULT_LIMIT,
     differs: Mapping[str, str] | None = None,
 ) -> Callable[[Check], Claim]:
@@ -142,7 +144,8 @@ def claim(
     sentence      the claim in one sentence
     needs         the roles that the check may use through `lib`
     given         Hypothesis strategies of the drawn values (property-tested); or
-    cases         the whole finite domain, as dicts of values (exhaustive); or neither (one run, or sampled through `trial`)
+    cases         dicts of values, from small to large; or neither (one run, or sampled through `trial`)
+    exhaustive    the cases are the whole domain that the reading names, not a choice from it: this sets the grade
     setting       constants that a control or a boundary may change: sizes, rates, formulas
     expect        HOLDS, REFUTED(instead=, by=) or CONDITIONAL(boundary, within=, beyond=)
     sabotage      controls: name -> edits; each must turn the verdict round (for a refuted claim: the repair)
@@ -161,7 +164,7 @@ def claim(
             )
         made = Claim(
             statement_id, sentence, check, tuple(needs), expect, dict(sabotage), dict(given or {}), tuple(cases or ()),
-            dict(setting or {}), tuple(also), reading, covers, kind, limit, dict(differs or {}),
+            dict(setting or {}), tuple(also), reading, covers, kind, exhaustive, limit, dict(differs or {}),
         )  # fmt: skip
         _validate(made, cases is not None)
         return made
@@ -189,6 +192,8 @@ def _validate(made: Claim, has_cases: bool) -> None:
         raise ClaimError(
             f"{where} has both given and cases, expected one; draw values with given=, or list the whole domain with cases="
         )
+    if made.exhaustive and not has_cases:
+        raise ClaimError(f"{where} is exhaustive without cases; list the whole domain with cases=, or leave exhaustive out")
     if has_cases and not made.cases:
         raise ClaimError(f"{where} has no cases: its domain is empty; list at least one case")
     if not isinstance(made.expect, Expectation):

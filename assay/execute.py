@@ -29,7 +29,7 @@ _KINDS = {
     "exhaustive": "finite domain",
     "property": "universal",
     "statistical": "statistical",
-    "empirical": "existence",
+    "empirical": "tendency",
 }
 
 
@@ -199,7 +199,7 @@ def _grade(claim: Claim, sides: tuple[Measurement, ...]) -> str:
         return "empirical"
     if claim.given:
         return "property"
-    return "exhaustive" if claim.cases else "empirical"
+    return "exhaustive" if claim.exhaustive else "empirical"
 
 
 def _kind(grade: str, sides: tuple[Measurement, ...]) -> str:

@@ -67,10 +67,15 @@ class Library:
 
 
 def load_subjects(package: str) -> dict[str, Subject]:
-    """Every `Subject` that a module of `package` defines as `subject`, by name."""
+    """Every `Subject` that a module of `package` defines as `subject`, by name; one that cannot be imported is one clear line."""
     found: dict[str, Subject] = {}
     for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
-        subject = getattr(importlib.import_module(f"{package}.{info.name}"), "subject", None)
+        try:
+            subject = getattr(importlib.import_module(f"{package}.{info.name}"), "subject", None)
+        except Exception as error:  # noqa: BLE001 - somebody's code may raise anything at import
+            raise SubjectError(
+                f"subject module {package}.{info.name} cannot be imported: {type(error).__name__}: {error}; mend the file"
+            ) from error
         if isinstance(subject, Subject):
             found[subject.name] = subject
     return found

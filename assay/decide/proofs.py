@@ -22,7 +22,8 @@ from assay.evidence import Evidence, Fact, fact
 Term = Any  # a number or a z3 expression
 Domain = Mapping[str, type]  # variable name -> int or float (read as: a real number)
 
-PATIENCE_MS = 20_000
+PATIENCE_MS = 20_000  # for the proof itself
+SMALLEST_MS = 2_000  # for making a counterexample smaller, which only helps the reader
 SMALL = range(-2, 8)
 
 
@@ -138,7 +139,7 @@ def _text(term: Term) -> str:
 def _smallest(hypotheses: Term, claim: Term, variables: Mapping[str, Any]) -> dict[str, str]:
     """A counterexample with the least sum of absolute values, as exact text."""
     optimizer = z3.Optimize()
-    optimizer.set("timeout", PATIENCE_MS)
+    optimizer.set("timeout", SMALLEST_MS)
     optimizer.add(hypotheses, z3.Not(claim))
     optimizer.minimize(z3.Sum([z3.If(v >= 0, v, -v) for v in variables.values()]))
     if optimizer.check() != z3.sat:

@@ -40,6 +40,7 @@ def nearest(image: torch.Tensor, classes: dict[str, tuple[str, ...]]) -> str:
     needs=["rotate90"],
     cases=[{"digit": digit} for digit in DIGITS],
     covers="labels",
+    exhaustive=True,
     expect=CONDITIONAL(
         "the labelled class looks the same after the turn (half a turn makes a 6 a 9)",
         within=lambda digit: digit == "zero",
@@ -62,6 +63,7 @@ def a_turned_image_keeps_its_class(lib: Any, trial: Trial, digit: str) -> Eviden
     needs=["flip"],
     cases=[{"arrow": arrow} for arrow in ARROWS],
     covers="labels",
+    exhaustive=True,
     expect=CONDITIONAL("the task does not tell left from right", within=lambda arrow: arrow in ("up", "down")),
     sabotage={
         "top and bottom exchanged": {"flip": lambda sound: lambda x, dim: sound(x, -2)},
@@ -81,6 +83,7 @@ def a_mirrored_image_keeps_its_class(lib: Any, trial: Trial, arrow: str) -> Evid
     needs=["crop"],
     cases=[{"top": top, "left": left} for top in range(5) for left in range(5)],
     covers="labels",
+    exhaustive=True,
     expect=CONDITIONAL("the crop holds what the label is about", within=lambda top, left: top <= 2 and 1 <= left <= 3),
     sabotage={
         "always round the object": {"crop": lambda sound: lambda x, top, left, *size: sound(x, 2, 2, *size)},

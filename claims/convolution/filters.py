@@ -32,6 +32,7 @@ def lying_edge(device: torch.device) -> torch.Tensor:
     cases=[{"edge": column} for column in range(1, 16)],
     setting={"kernel": upright_edge},
     covers="edges",
+    exhaustive=True,
     expect=HOLDS,
     sabotage={
         "looks for lying edges": {"kernel": instead(lying_edge)},

@@ -119,6 +119,7 @@ def _unmoved(lib: Any, x: torch.Tensor, *, steps: int, size: int) -> Evidence:
         if column != place and column // size == place // size
     ],
     reading=CORRECTION,
+    exhaustive=True,
     expect=HOLDS,
     sabotage={
         "as far as the window is wide": {"steps": lambda steps: 4 if steps > 0 else -4},

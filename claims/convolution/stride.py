@@ -118,6 +118,7 @@ def a_filter_without_gaps_and_rest_covers_every_pixel(lib: Any, trial: Trial, la
     "For large images the stride may be 2 or 3, or even 4.",
     needs=["conv2d"],
     cases=[{"n": n, "s": s} for n in (32, 128) for s in (1, 2, 3, 4)],
+    exhaustive=True,
     expect=HOLDS,
     sabotage={
         "moves by one whatever the stride": {"conv2d": with_arguments(stride=1)},

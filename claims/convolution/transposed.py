@@ -52,6 +52,7 @@ def smaller_than_the_rest(n: Any, K: Any, s: Any, p: Any, extra: Any = 0) -> Any
     "A transposed convolution gives a larger map.",
     needs=["conv_transpose2d"],
     cases=GROWING,
+    exhaustive=True,
     expect=CONDITIONAL(
         "twice the padding is less than K - 1 + (s - 1)(n - 1) + output padding", within=smaller_than_the_rest
     ),
@@ -81,6 +82,7 @@ def a_transposed_convolution_gives_a_larger_map(
     "A convolution gives a smaller map.",
     needs=["conv2d"],
     cases=SHRINKING,
+    exhaustive=True,
     expect=CONDITIONAL("twice the padding is less than K - 1 + (s - 1)(n - 1)", within=smaller_than_the_rest),
     sabotage={
         "padding that keeps the size": {"conv2d": lambda sound: lambda x, w, **_: sound(x, w, padding="same")},

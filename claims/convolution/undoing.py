@@ -98,6 +98,7 @@ def the_enlarged_map_knows_no_more_than_its_input(lib: Any, trial: Trial, w: tor
     needs=["conv_transpose2d"],
     cases=[{"K": K, "s": s} for s in (1, 2, 3) for K in range(s, 7)],
     reading="right detail",
+    exhaustive=True,
     expect=CONDITIONAL("the stride divides the kernel's size", within=lambda K, s: K % s == 0),
     sabotage={
         "stride ignored": {"conv_transpose2d": ignoring("stride")},
@@ -145,6 +146,7 @@ RESTORING = [
     needs=["conv_transpose2d", "conv2d"],
     cases=RESTORING,
     reading="opposite in size",
+    exhaustive=True,
     expect=CONDITIONAL("the stride divides n + 2p - K", within=lambda n, K, s, p: (n + 2 * p - K) % s == 0),
     sabotage={
         "an output padding of one less than the stride": {

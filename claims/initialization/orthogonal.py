@@ -166,6 +166,7 @@ def every_entry_of_an_orthonormal_column_has_size_one(lib: Any, trial: Any, sum_
         for first, second in itertools.permutations(columns, 2)
     ],
     reading="length one is enough",
+    exhaustive=True,
     expect=REFUTED(
         instead="Columns are orthonormal if each has length one and every two have dot product zero.",
         by="orthonormal_means_length_one_and_perpendicular",

@@ -57,6 +57,7 @@ def the_batch_size_names_the_optimizer(lib, trial, size):
     needs=["sgd", "momentum", "adam", "mean_gradient", "epoch_batches"],
     cases=[{"one": a, "other": b} for a, b in itertools.combinations(list(itertools.product(RULES, (1, 4, 16))), 2)],
     reading=CORRECTION,
+    exhaustive=True,
     expect=HOLDS,
     sabotage={
         "Adam is plain descent": {

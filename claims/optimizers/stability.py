@@ -159,6 +159,7 @@ STEEP, FLAT = 10.0, 1.0
     "Raising the rate speeds descent up, then makes it bounce, and from two over the largest curvature on it fails.",
     needs=["sgd"],
     cases=[{"thousandths": k} for k in range(1, 231)],
+    exhaustive=True,
     expect=HOLDS,
     sabotage={
         "steps one percent too long": {"sgd": one_percent_longer},
