@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from hypothesis import strategies as st
 
 from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
 from assay.decide.trial import Trial
 from assay.evidence import Evidence, close, equal, true
 from assay.sabotage import instead, scaled
-from assay.strategies import sizes, tensors
+from assay.strategies import shapes, sizes, tensors
 from claims.lab.sliding import matches_dot_products
 
 
@@ -116,7 +115,8 @@ def each_step_is_a_dot_product_with_the_volume_beneath(
 
 
 def _whole_numbers(longest: int) -> Any:
-    return tensors(st.integers(2, longest).map(lambda n: (n,)), st.integers(-2, 2).map(float))
+    """Sequences of 2 to `longest` whole numbers from -2 to 2."""
+    return tensors(shapes(1, 1, low=2, high=longest), sizes(-2, 2).map(float))
 
 
 def _mathematical(x: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
