@@ -1,13 +1,17 @@
 """Print how many mistakes a checker finds and how many right functions it calls wrong; exit 1 below what is required.
 
 python -m tests.gradients.corpus.rates [--dtype float32] [--explore] [--order 2] [--against torch] [--only WORD]
+        [--json FILE]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import statistics
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import torch
 
@@ -111,8 +115,24 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--explore", action="store_true", help="explore around the special entries")
     parser.add_argument("--order", type=int, choices=[1, 2], default=1)
     parser.add_argument("--against", choices=["torch"], help="judge by torch's gradcheck as well")
+    parser.add_argument("--json", metavar="FILE", help="write the counts to a file")
     parser.add_argument("--only", default="", help="entries whose name contains this")
     return parser
+
+
+def counts(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
+    """The numbers of the table."""
+    kinds = {name: [outcome for outcome in outcomes if kind(outcome) == name] for name in map(kind, outcomes)}
+    return {
+        name: {
+            "all": len(some),
+            "differs": sum(outcome.found for outcome in some),
+            "as_wanted": sum(outcome.expected for outcome in some),
+            "raised": sum(outcome.verdict == "raised" for outcome in some),
+            "median_s": statistics.median(outcome.seconds for outcome in some),
+        }
+        for name, some in kinds.items()
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,11 +143,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     entries = chosen(dtype, asked.explore, asked.order, asked.only)
     judge = assay_explore if asked.explore else assay_check(asked.order)
     outcomes = [judged(judge, entry, dtype) for entry in entries]
+    written = {"assay": counts(outcomes)}
     title = f"assay, {'explored, ' if asked.explore else ''}{asked.dtype}, order {asked.order}"
     print(table(title, outcomes), "not as wanted:", surprises(outcomes, asked.explore), sep="\n")
     if asked.against:
         for name, rival in rivals(asked.order, dtype).items():
-            print(table(f"{name}, {asked.dtype}", [judged(rival, entry, dtype) for entry in entries if small(entry)]))
+            theirs = [judged(rival, entry, dtype) for entry in entries if small(entry)]
+            written[name] = counts(theirs)
+            print(table(f"{name}, {asked.dtype}", theirs))
+    if asked.json:
+        Path(asked.json).write_text(json.dumps({"run": title, "rates": written}, indent=1) + "\n", encoding="utf-8")
     problems = shortfalls(outcomes, asked.explore)
     print(*(f"missed: {problem}" for problem in problems), sep="\n")
     return 1 if problems else 0
