@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any
 
 import torch
 
 from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
-from assay.decide.proofs import Term, both, floordiv, proved
+from assay.decide.proofs import Term, both, floordiv, proved, ratio
 from assay.decide.trial import Trial
 from assay.evidence import Evidence, equal
 from assay.sabotage import instead, with_arguments
@@ -54,9 +53,9 @@ def _divides(height: int, width: int, A: int, B: int, down: int, across: int, p:
     return (height + 2 * p - A) % down == 0 and (width + 2 * p - B) % across == 0
 
 
-def exact_quotient(n: int, K: int, s: int, p: int) -> Fraction:
+def exact_quotient(n: int, K: int, s: int, p: int) -> Term:
     """(n + 2p - K)/s + 1 as a fraction."""
-    return Fraction(n + 2 * p - K, s) + 1
+    return ratio(n + 2 * p - K, s) + 1
 
 
 @claim(
