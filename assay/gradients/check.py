@@ -59,7 +59,7 @@ def check_gradient(
         torch.manual_seed(seed)
         check = Check(target, seed, probes or 2, tolerance or 0.0, constraint, surrogate)
         records = check.compare(entries == "all")
-        findings = check.findings(order, modes, variations)
+        findings = check.findings(order, modes, variations and not any(record.wrong_count for record in records))
     words = "".join(f", {name}={value!r}" for name, value in (("wrt", wrt), ("order", order if order != 1 else None), ("entries", entries)) if value is not None)
     return GradientReport(
         target=target.label,

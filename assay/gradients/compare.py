@@ -23,6 +23,8 @@ from assay.gradients.table import NEEDED, Table
 # Entries of one Jacobian that a table may hold: 32 MB an array. Beyond it the gradient is located by group testing.
 TABLE = 4_000_000
 SHOWN = 20
+# Gradients below so many roundings of the output may be rounding; whether they are, a moved input tells.
+NEAR_ZERO = 1e5
 HEAT = 48
 
 
@@ -74,7 +76,7 @@ class Comparison:
         """Whether the analytic gradient is nothing but rounding errors around zero.
 
         A derivative hardly changes when the input moves by a billionth; a sum of rounding errors is another one. Only
-        gradients below 64 roundings of the output are asked.
+        gradients of few roundings of the output are asked.
         """
         if position not in self.rounded:
             self.rounded[position] = self._is_rounding(position)
@@ -84,7 +86,7 @@ class Comparison:
         i = self.sampler.target.wrt.index(position)
         gradient, unit = self.screen.gradients[position], self.screen.units[position]
         natural = float(self.sampler.base.nan_to_num().norm())
-        if gradient.numel() == 0 or not float((gradient.abs() * unit).nan_to_num(nan=np.inf).max()) <= 64 * numeric.UNIT * natural:
+        if gradient.numel() == 0 or not float((gradient.abs() * unit).nan_to_num(nan=np.inf).max()) <= NEAR_ZERO * numeric.UNIT * natural:
             return False
         if not bool(gradient.any()):
             return True
@@ -112,7 +114,12 @@ class Comparison:
         )
 
     def _screened(self, position: int, probes: list[Probe]) -> InputEntries:
-        return self.blank(position, probes)
+        record = self.blank(position, probes)
+        if not self.rounded.get(position):
+            return record
+        # Beside a gradient of zero an error is measured by the output's own size over the input's.
+        natural = max(probe.natural for probe in probes) / float(self.screen.units[position].max())
+        return replace(record, resolution=max(probe.smallest for probe in probes) / natural if natural > 0 else 0.0)
 
     def _by_entry(self, position: int, probes: list[Probe], failed: bool) -> InputEntries:
         table = self.table(position, sharp=failed)

@@ -157,14 +157,32 @@ def _permuted(a: Array, n: Array) -> str:
 
 def _term(comparison: Comparison, table: Table, a: Array, n: Array) -> str:
     """The difference has rank one or is constant over an axis: a term of a sum is missing or one too many."""
-    difference = a - n
+    value = comparison.sampler.target.inputs[table.position]
+    difference, word = _block(comparison, a - n, value.shape)
     top = float(np.abs(difference).max(initial=0))
     if top == 0 or min(difference.shape) < 2:
         return ""
-    for axis, word in ((0, "outputs"), (1, f"entries of {comparison.sampler.target.names[table.position]}")):
+    for axis, what in ((0, "outputs"), (1, f"entries of {comparison.sampler.target.names[table.position]}")):
         if (np.ptp(difference, axis=axis) <= SAME * top).all():
-            return f"the error is the same for all {word}: a term, such as that of a mean or a sum, is missing"
+            return f"the error is the same for all {what}{word}: a term, such as that of a mean or a sum, is missing"
     values = np.linalg.svd(difference[:256, :256], compute_uv=False)
-    if values[1:].max(initial=0) <= SAME * values[0]:
-        return "the error is one product of two vectors: a term of a sum is missing"
+    if min(difference.shape) > 2 and values[1:].max(initial=0) <= SAME * values[0]:
+        return f"the error is one product of two vectors{word}: a term of a sum is missing"
     return ""
+
+
+def _block(comparison: Comparison, difference: Array, shape: tuple[int, ...]) -> tuple[Array, str]:
+    """Where samples (first axes) or rows (all but the last) do not mix, the block of the worst one."""
+    outputs = comparison.analytic.outputs
+    if len(outputs) != 1 or not shape or difference.shape[1] != int(np.prod(shape)):
+        return difference, ""
+    out = tuple(outputs[0].shape)
+    for count in (int(np.prod(shape[:-1])), shape[0]):
+        if count < 2 or difference.shape[0] % count or not out or int(np.prod(out)) != difference.shape[0]:
+            continue
+        blocks = difference.reshape(count, difference.shape[0] // count, count, difference.shape[1] // count)
+        sizes = np.abs(blocks).max(axis=(1, 3))
+        if (sizes - np.diag(np.diag(sizes))).max() <= SAME * sizes.max():
+            worst = int(np.diag(sizes).argmax())
+            return np.ascontiguousarray(blocks[worst, :, worst]), " within each row"
+    return difference, ""

@@ -50,9 +50,10 @@ def _alike(analytic: Analytic, formula: Analytic) -> bool:
 def own_dtype(comparison: Comparison, analytic: Analytic, tolerance: float) -> list[Finding]:
     """The candidate's gradient in its own dtype against its float64 twin, entry by entry of <w, y> for two cotangents.
 
-    Allowed: what moving every input by one rounding does to the twin's gradient (conditioning; four draws, doubled for their
-    scatter), plus roundings of the sums: sqrt(m + n)·u of the input's largest entry, times by how much the forward itself
-    exceeds one rounding (its internal amplification), times eight as the margin of the random-sign model.
+    Allowed: what moving inputs and cotangent by a few roundings does to the candidate's gradient (its rounding and its
+    conditioning; four draws, doubled for their scatter), plus roundings of the sums: sqrt(m + n)·u of the input's largest entry,
+    times by how much the forward itself exceeds one rounding (its internal amplification), times eight as the margin of
+    the random-sign model.
     """
     formula, generator = comparison.analytic, comparison.generator
     u, findings = _eps(analytic) / 2, []
@@ -61,7 +62,7 @@ def own_dtype(comparison: Comparison, analytic: Analytic, tolerance: float) -> l
         w = signs(analytic.rows, generator).to(analytic.outputs[0].device)
         w = joined([part.detach() for part in analytic.cotangents(w)]) if analytic.target.cotangent is None else w
         narrow, wide = analytic.pull(w), formula.pull(w)
-        spread = _conditioning(formula, w, u, generator, wide)
+        spread = _jitter(analytic, w, generator, narrow)
         for k, position in enumerate(analytic.target.wrt):
             sums = float(np.sqrt(analytic.rows + count(analytic.target.inputs[position])))
             largest = float(wide[k].abs().nan_to_num().max()) if wide[k].numel() else 0.0
@@ -90,24 +91,29 @@ def _finding(
     return Finding("precision", "wrong", sentence)
 
 
-def _conditioning(
-    formula: Analytic, w: torch.Tensor, u: float, generator: torch.Generator, wide: list[torch.Tensor]
-) -> list[torch.Tensor]:
-    """How far the twin's gradient moves when every input moves by up to one rounding: the largest of four draws, (n_i,) each."""
-    found = [torch.zeros_like(gradient) for gradient in wide]
-    target = formula.target
+def _jitter(analytic: Analytic, w: torch.Tensor, generator: torch.Generator, own: list[torch.Tensor]) -> list[torch.Tensor]:
+    """How far the candidate's gradient moves in its own dtype when inputs and cotangent move by a few roundings, (n_i,) each.
+
+    The largest of four draws, plus the root mean square over the input, because one entry can stand still by chance.
+    """
+    found = [torch.zeros_like(gradient) for gradient in own]
+    u = _eps(analytic) / 2
     for _ in range(4):
-        inputs = list(target.inputs)
-        for position in target.wrt:
+        inputs = list(analytic.target.inputs)
+        for position in analytic.target.wrt:
             value = inputs[position]
             moves = signs(value.numel(), generator).reshape(value.shape).to(value.device)
-            inputs[position] = value * (1 + 2 * u * moves)
+            inputs[position] = (value.to(_wide(value)) * (1 + 4 * u * moves)).to(value.dtype)
         try:
-            moved = Analytic(target.at(inputs)).pull(w)
+            moved = Analytic(analytic.target.at(inputs)).pull(w * (1 + 4 * u * signs(w.numel(), generator).to(w.device)))
         except (GradientInputError, *EXPECTED_FAILURES):
             continue
-        found = [torch.maximum(old, (new - g).abs().nan_to_num()) for old, new, g in zip(found, moved, wide, strict=True)]
+        found = [torch.maximum(old, (new - g).abs().nan_to_num()) for old, new, g in zip(found, moved, own, strict=True)]
     return [change + (change.square().mean().sqrt() if change.numel() else 0.0) for change in found]
+
+
+def _wide(value: torch.Tensor) -> torch.dtype:
+    return torch.complex128 if value.is_complex() else torch.float64
 
 
 def _amplification(analytic: Analytic, formula: Analytic, u: float) -> float:
