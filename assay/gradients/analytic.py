@@ -166,6 +166,8 @@ def _loose(value: Tensor) -> float:
 def _leaf(value: Any, wanted: bool, keep_strides: bool) -> Any:
     if not isinstance(value, Tensor):
         return value
+    # An expanded input keeps its strides: to a copy of it the mistakes of expanded inputs do not happen.
+    keep_strides = keep_strides or 0 in value.stride()
     leaf = value.detach() if keep_strides else value.detach().clone(memory_format=torch.preserve_format)
     return leaf.requires_grad_() if wanted else leaf
 

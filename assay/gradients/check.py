@@ -41,7 +41,7 @@ def check_gradient(
     entries: Literal["all"] | None = None,
     constraint: Any = None,
     surrogate: bool | Callable[..., Any] = False,
-    variations: bool = True,
+    variations: bool | Literal["layouts"] = True,
     **hyper: Any,
 ) -> GradientReport:
     """Compare the gradient that `fn` computes with its measured derivative, at `inputs`.
@@ -50,7 +50,7 @@ def check_gradient(
     `cotangent`: check this one alone. `probes`: random cotangents (2). `order=2` checks the gradient's own gradient too.
     `tolerance`: a relative error that you accept; none by default. `entries="all"` measures every entry. `constraint`: a
     manifold that the input lies on ("symmetric", "lower", "upper", or a projection). `surrogate`: the gradient is meant to
-    differ (True), or to be that of another function. `variations=False` skips the changed layouts, values and sizes.
+    differ (True), or to be that of another function. `variations`: "layouts" skips the changed values and sizes, False the layouts too.
     Raises GradientInputError when there is nothing that can be checked.
     """
     started = time.perf_counter()
@@ -59,7 +59,8 @@ def check_gradient(
         torch.manual_seed(seed)
         check = Check(target, seed, probes or 2, tolerance or 0.0, constraint, surrogate)
         records = check.compare(entries == "all")
-        findings = check.findings(order, modes, variations and not any(record.wrong_count for record in records))
+        wrong = any(record.wrong_count for record in records)
+        findings = check.findings(order, modes, False if wrong else variations)
     words = "".join(f", {name}={value!r}" for name, value in (("wrt", wrt), ("order", order if order != 1 else None), ("entries", entries)) if value is not None)
     return GradientReport(
         target=target.label,
@@ -115,10 +116,12 @@ class Check:
             self.notes += own_dtype(self.comparison, self.analytic, self.tolerance)
         return records
 
-    def findings(self, order: int, modes: Sequence[Mode], variations: bool) -> list[Finding]:
+    def findings(
+        self, order: int, modes: Sequence[Mode], variations: bool | Literal["layouts"]
+    ) -> list[Finding]:
         found = [*self.observed, *self.notes, *further(self, order, modes)]
         if variations and self.comparison is not None and not any(f.status == "wrong" for f in found):
-            found += varied(self)
+            found += varied(self, variations == "layouts")
         return found
 
     def guess(self) -> str:

@@ -61,7 +61,7 @@ class Entries:
         self.sampler, self.analytic, self.projections = sampler, analytic, projections or {}
         self.tolerance, self.noisy, self.sharp = tolerance, noisy, sharp
         # Three steps from a 64th of the input's scale remove six orders: 1e-14, below the rounding at the last step.
-        self.short, self.long = numeric.steps(start, 3), numeric.steps(reached, 17)
+        self.short, self.long = numeric.steps(start, 3), numeric.steps(max(reached, FIRST), 17)
         # The rounding of each output, (m,): that of its value, until the first pass has seen its terms.
         self.base = np.nan_to_num(sampler.base.cpu().numpy())
         self.sizes = roundoff(sampler.target.inputs[sampler.target.wrt[0]]) * np.abs(self.base)

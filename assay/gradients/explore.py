@@ -34,7 +34,7 @@ def explore_gradient(
     be checked.
     """
     started = time.perf_counter()
-    drawn = Drawn(fn, {"variations": False, **options}, seed)
+    drawn = Drawn(fn, {"variations": "layouts", **options}, seed)
     strategy = _joined(inputs_strategy)
 
     @seeded(seed)
@@ -92,7 +92,7 @@ class Drawn:
         if self.failing is not None:
             report, inputs = self.failing
             example = written(inputs)
-            line = f"check_gradient({report.target}, {example}, seed={self.seed}, variations=False)"
+            line = f"check_gradient({report.target}, {example}, seed={self.seed})"
             return replace(report, example=example, line=line, seconds=seconds)
         if self.last is None:
             raise GradientInputError(

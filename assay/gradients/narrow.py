@@ -14,7 +14,7 @@ from assay.gradients.analytic import EXPECTED_FAILURES, Analytic
 from assay.gradients.compare import Comparison
 from assay.gradients.flat import count, flat, joined, where
 from assay.gradients.report import Finding
-from assay.gradients.screen import signs
+from assay.gradients.screen import scales, signs
 from assay.gradients.target import Target
 
 
@@ -51,9 +51,9 @@ def own_dtype(comparison: Comparison, analytic: Analytic, tolerance: float) -> l
     """The candidate's gradient in its own dtype against its float64 twin, entry by entry of <w, y> for two cotangents.
 
     Allowed: what moving inputs and cotangent by a few roundings does to the candidate's gradient (its rounding and its
-    conditioning; four draws, doubled for their scatter), plus roundings of the sums: sqrt(m + n)·u of the input's largest entry,
-    times by how much the forward itself exceeds one rounding (its internal amplification), times eight as the margin of
-    the random-sign model.
+    conditioning; the largest of four draws, tripled for their scatter), plus roundings of the sums: sqrt(m + n)·u of the input's
+    largest entry, times by how much the forward itself exceeds one rounding (its internal amplification), doubled because
+    signs are random.
     """
     formula, generator = comparison.analytic, comparison.generator
     u, findings = _eps(analytic) / 2, []
@@ -64,9 +64,13 @@ def own_dtype(comparison: Comparison, analytic: Analytic, tolerance: float) -> l
         narrow, wide = analytic.pull(w), formula.pull(w)
         spread = _jitter(analytic, w, generator, narrow)
         for k, position in enumerate(analytic.target.wrt):
+            if wide[k].numel() == 0:
+                continue
             sums = float(np.sqrt(analytic.rows + count(analytic.target.inputs[position])))
             largest = float(wide[k].abs().nan_to_num().max()) if wide[k].numel() else 0.0
-            allowed = 8 * (2 * spread[k] + sums * u * amplification * largest) + tolerance * largest
+            # A gradient can be the difference of terms as large as the outputs over the inputs (softmax of a clear winner).
+            terms = _largest(analytic) / float(scales(analytic.target.inputs[position]).max())
+            allowed = 3 * spread[k] + 2 * u * (sums * amplification * largest + 4 * terms) + tolerance * largest
             allowed = allowed + _smallest(analytic.target.inputs[position])
             error = (narrow[k] - wide[k]).abs()
             bad = ~(error <= allowed) & wide[k].isfinite()
@@ -122,6 +126,10 @@ def _amplification(analytic: Analytic, formula: Analytic, u: float) -> float:
     size = float(wide.abs().nan_to_num(posinf=0.0).max()) if wide.numel() else 0.0
     error = float((own - wide).abs().nan_to_num(posinf=0.0).max()) if wide.numel() else 0.0
     return max(1.0, error / (u * size)) if size > 0 else 1.0
+
+
+def _largest(analytic: Analytic) -> float:
+    return max((float(y.detach().abs().nan_to_num(posinf=0.0).max()) for y in analytic.outputs if y.numel()), default=0.0)
 
 
 def _eps(analytic: Analytic) -> float:

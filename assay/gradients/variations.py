@@ -30,21 +30,21 @@ LARGE = 20_000
 GROSS = 1e-3
 
 
-def varied(check: Check) -> list[Finding]:
+def varied(check: Check, layouts_only: bool = False) -> list[Finding]:
     """Findings from changed layouts (against the gradient already found) and changed inputs (against new measurements).
 
     What the function warns of at inputs that nobody asked for is no news to its author.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _varied(check)
+        return _varied(check, layouts_only)
 
 
-def _varied(check: Check) -> list[Finding]:
+def _varied(check: Check, layouts_only: bool) -> list[Finding]:
     found = [*_cotangent_layouts(check.analytic, check.generator), *_input_layouts(check)]
     target = check.reference
     large = sum(target.inputs[k].numel() for k in target.wrt) > LARGE
-    if large or target.module is not None or check.constraint is not None or check.surrogate:
+    if layouts_only or large or target.module is not None or check.constraint is not None or check.surrogate:
         return found
     count = 0
     for name, inputs in (*_values(target, check.generator), *_sizes(target)):
