@@ -64,7 +64,7 @@ def check_backward(case: Case) -> None:
     """At a random cotangent, the hand-made backward equals autograd's derivative of the oracle."""
     ours, theirs = leaves(case), leaves(case)
     y, expected = case.component(*ours, **case.hyper), case.oracle(*theirs, **case.hyper)
-    dy = draw(*y.shape, seed=99)
+    dy = draw(*y.shape, seed=99).to(y.device)
     found = torch.autograd.grad(y, wrt(ours), dy)
     for mine, other in zip(found, torch.autograd.grad(expected, wrt(theirs), dy), strict=True):
         allowed = gamma(4 * case.roundings, torch.float64) * (case.scale + float(other.abs().max())) * dy.numel()
