@@ -67,6 +67,11 @@ def perceptron(x: Tensor, v: Tensor, a: Tensor, w: Tensor, b: Tensor) -> Tensor:
     return functional.linear(torch.tanh(functional.linear(x, v, a)), w, b)
 
 
+def summed_dense(x: Tensor, w: Tensor) -> Tensor:
+    """x (n, d), w (k, d) -> row sums of tanh(x·wᵀ) (n)."""
+    return torch.tanh(x @ w.t()).sum(-1)
+
+
 TABLE = (
     Function("dense", functional.linear, {"x": (16, 32), "w": (24, 32), "b": (24,)}),
     Function("convolution", functional.conv2d, {"x": (2, 3, 10, 10), "w": (6, 3, 3, 3), "b": (6,)}),
@@ -79,4 +84,12 @@ TABLE = (
         perceptron,
         {"x": (4, 64), "v": (100, 64), "a": (100,), "w": (36, 100), "b": (36,)},
     ),
+)
+
+LARGE = (
+    Function("softmax-cross-entropy of 10,000", cross_entropy, {"z": (100, 100)}),
+    Function(
+        "perceptron, batch of 16", perceptron, {"x": (16, 64), "v": (100, 64), "a": (100,), "w": (36, 100), "b": (36,)}
+    ),
+    Function("wide dense layer, summed", summed_dense, {"x": (8, 200), "w": (60, 200)}),
 )
