@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,15 @@ from assay.errors import GradientInputError
 from assay.gradients.flat import count, flat, joined, unflat
 from assay.gradients.target import Target
 
-EXPECTED_FAILURES = (RuntimeError, ValueError, TypeError, ArithmeticError, IndexError, AttributeError, NotImplementedError)
+EXPECTED_FAILURES = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    IndexError,
+    AttributeError,
+    NotImplementedError,
+)
 
 
 class Analytic:
@@ -141,7 +150,7 @@ class Analytic:
                     self.outputs, wanted, stacked, retain_graph=True, allow_unused=True, is_grads_batched=True
                 )
             return "", [_rows_of(g, rows.shape[0], leaf) for g, leaf in zip(raw, wanted, strict=True)]
-        except Exception as error:  # a backward that cannot be batched may raise anything
+        except Exception as error:  # noqa: BLE001 - a backward that cannot be batched may raise anything
             return (str(error).strip().splitlines() or [type(error).__name__])[0], None
 
     def _trusted(self, rows: Tensor) -> list[Tensor] | None:
@@ -160,7 +169,7 @@ class Analytic:
 
 
 def _loose(value: Tensor) -> float:
-    return float(torch.finfo(value.dtype).eps) ** 0.5
+    return math.sqrt(torch.finfo(value.dtype).eps)
 
 
 def _leaf(value: Any, wanted: bool, keep_strides: bool) -> Any:
@@ -208,4 +217,6 @@ def _rows_of(gradient: Tensor | None, rows: int, leaf: Tensor) -> Tensor:
 
 def _raised(subject: str, error: BaseException) -> str:
     first = (str(error).strip().splitlines() or [""])[0]
-    return f"{subject} raises {type(error).__name__}: {first}, expected a result; mend it, or give inputs that it accepts"
+    return (
+        f"{subject} raises {type(error).__name__}: {first}, expected a result; mend it, or give inputs that it accepts"
+    )

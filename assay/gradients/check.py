@@ -10,13 +10,12 @@ from typing import Any, Literal
 import torch
 
 from assay.errors import GradientInputError
-from assay.gradients.analytic import Analytic
 from assay.gradients.compare import Comparison
 from assay.gradients.constraints import projections
 from assay.gradients.diagnose import guess
+from assay.gradients.findings import further
 from assay.gradients.narrow import own_dtype, twin
 from assay.gradients.observe import observe
-from assay.gradients.findings import further
 from assay.gradients.report import Finding, GradientReport, InputEntries, Verdict
 from assay.gradients.sampling import Sampler
 from assay.gradients.target import Inputs, Target, resolve
@@ -61,7 +60,11 @@ def check_gradient(
         records = check.compare(entries == "all")
         wrong = any(record.wrong_count for record in records)
         findings = check.findings(order, modes, False if wrong else variations)
-    words = "".join(f", {name}={value!r}" for name, value in (("wrt", wrt), ("order", order if order != 1 else None), ("entries", entries)) if value is not None)
+    words = "".join(
+        f", {name}={value!r}"
+        for name, value in (("wrt", wrt), ("order", order if order != 1 else None), ("entries", entries))
+        if value is not None
+    )
     return GradientReport(
         target=target.label,
         verdict=overall(records, findings),
@@ -92,7 +95,7 @@ class Check:
         self.target, self.analytic, self.observed, self.observed_values = observe(target, self.generator)
         self.reference, self.formula, self.notes = twin(self.target, self.analytic)
         measured = self.reference
-        if callable(surrogate) and surrogate is not True:
+        if callable(surrogate):
             measured = replace(self.reference, function=surrogate, backward=None, module=None, by_name=False)
         self.measured = measured
         self.projected = projections(constraint, self.reference)
@@ -106,7 +109,11 @@ class Check:
 
     def compare(self, every_entry: bool) -> list[InputEntries]:
         if self.surrogate is True:
-            self.notes.append(Finding("surrogate", "note", "the gradient is declared a surrogate and was not compared with the derivative"))
+            self.notes.append(
+                Finding(
+                    "surrogate", "note", "the gradient is declared a surrogate and was not compared with the derivative"
+                )
+            )
             return []
         self.comparison = Comparison(
             self.sampler, self.formula, self.generator, self.probes, self.projected, self.tolerance
@@ -116,9 +123,7 @@ class Check:
             self.notes += own_dtype(self.comparison, self.analytic, self.tolerance)
         return records
 
-    def findings(
-        self, order: int, modes: Sequence[Mode], variations: bool | Literal["layouts"]
-    ) -> list[Finding]:
+    def findings(self, order: int, modes: Sequence[Mode], variations: bool | Literal["layouts"]) -> list[Finding]:
         found = [*self.observed, *self.notes, *further(self, order, modes)]
         if variations and self.comparison is not None and not any(f.status == "wrong" for f in found):
             found += varied(self, variations == "layouts")

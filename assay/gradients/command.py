@@ -29,7 +29,7 @@ BAD_USE = 2
 
 def gradcheck_command(
     target: Annotated[str, typer.Argument(help="pkg.module:name or file.py:name")],
-    input: Annotated[list[str] | None, typer.Option(help="an input: x=float64[3,4]; repeat for each")] = None,  # noqa: A002
+    input: Annotated[list[str] | None, typer.Option(help="an input: x=float64[3,4]; repeat for each")] = None,
     explore: Annotated[bool, typer.Option(help="search shapes and values for the smallest failing input")] = False,
     order: Annotated[int, typer.Option(min=1, max=2, help="2 checks the gradient's gradient too")] = 1,
     entries: Annotated[str | None, typer.Option(help="all: measure every entry")] = None,
@@ -47,14 +47,22 @@ def gradcheck_command(
         typer.echo(f"gradcheck: {error}", err=True)
         return BAD_USE
     except OSError as error:
-        typer.echo(f"gradcheck: the report cannot be written: {error}, expected a file that can be; name another", err=True)
+        typer.echo(
+            f"gradcheck: the report cannot be written: {error}, expected a file that can be; name another", err=True
+        )
         return BAD_USE
     typer.echo(report.to_json() if json else report.summary())
     return EXIT[report.verdict]
 
 
 def _checked(
-    target: str, described_inputs: list[str], explore: bool, order: int, entries: str | None, seed: int, device: str | None
+    target: str,
+    described_inputs: list[str],
+    explore: bool,
+    order: int,
+    entries: str | None,
+    seed: int,
+    device: str | None,
 ) -> GradientReport:
     if entries not in (None, "all"):
         raise UsageError(f"--entries is not known: {entries!r}, expected all; leave it out to check by the screen")
@@ -74,12 +82,16 @@ def _checked(
     return report
 
 
-def _smaller(candidate: Any, inputs: Any, report: GradientReport, seed: int, order: int, device: str | None) -> GradientReport:
+def _smaller(
+    candidate: Any, inputs: Any, report: GradientReport, seed: int, order: int, device: str | None
+) -> GradientReport:
     """The report with the smallest failing input that a short search finds; as it was when the search finds none."""
     from dataclasses import replace
 
     try:
-        smallest = explore_gradient(candidate, _around(inputs, seed), examples=25, seed=seed, order=order, device=device)
+        smallest = explore_gradient(
+            candidate, _around(inputs, seed), examples=25, seed=seed, order=order, device=device
+        )
     except GradientInputError:
         return report
     return replace(report, example=smallest.example) if smallest.verdict == "differs" else report
@@ -94,7 +106,9 @@ def found(target: str) -> tuple[ModuleType, str, Any]:
     value: Any = module
     for part in name.split("."):
         if not hasattr(value, part):
-            names = ", ".join(sorted(key for key, v in vars(module).items() if callable(v) and not key.startswith("_"))[:12])
+            names = ", ".join(
+                sorted(key for key, v in vars(module).items() if callable(v) and not key.startswith("_"))[:12]
+            )
             raise UsageError(f"{where} has no {name!r}, expected one of: {names or 'nothing callable'}; name one")
         value = getattr(value, part)
     return module, name, value
@@ -107,7 +121,8 @@ def _loaded(where: str) -> ModuleType:
             if not path.is_file():
                 raise UsageError(f"the file {where} is not there, expected a Python file; check the path")
             spec = importlib.util.spec_from_file_location(path.stem, path)
-            assert spec is not None and spec.loader is not None
+            assert spec is not None
+            assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
             sys.modules.setdefault(path.stem, module)
             spec.loader.exec_module(module)
@@ -125,7 +140,9 @@ def instance(value: Any) -> Any:
         try:
             return value()
         except TypeError as error:
-            raise UsageError(f"the module {value.__name__} needs arguments: {error}, expected none; name a function that makes it") from error
+            raise UsageError(
+                f"the module {value.__name__} needs arguments: {error}, expected none; name a function that makes it"
+            ) from error
     if inspect.isfunction(value) and not inspect.signature(value).parameters:
         made = value()
         if isinstance(made, nn.Module) or (callable(made) and not isinstance(made, Tensor)):
@@ -140,7 +157,9 @@ def _inputs(module: ModuleType, name: str, candidate: Any, texts: list[str], see
         pairs = [text.partition("=") for text in texts]
         wrong = [text for text, (_, equals, _) in zip(texts, pairs, strict=True) if not equals]
         if wrong:
-            raise UsageError(f"the input cannot be read: {wrong[0]!r}, expected name=dtype[shape], such as x=float64[3,4]; write it so")
+            raise UsageError(
+                f"the input cannot be read: {wrong[0]!r}, expected name=dtype[shape], such as x=float64[3,4]; write it so"
+            )
         given = {key: described(text, generator) for key, _, text in pairs}
         _demand(name, candidate, given)
         return given
@@ -170,15 +189,23 @@ def _needed(candidate: Any) -> list[str]:
 def _demand(name: str, candidate: Any, given: Mapping[str, Any]) -> None:
     missing = [needed for needed in _needed(candidate) if needed not in given]
     if missing and len(given) < len(_needed(candidate)):
-        raise UsageError(f"{name} needs an input that was not given: {missing[0]}, expected --input {missing[0]}=dtype[shape]; give it")
+        raise UsageError(
+            f"{name} needs an input that was not given: {missing[0]}, expected --input {missing[0]}=dtype[shape]; give it"
+        )
 
 
 def _around(inputs: Any, seed: int) -> SearchStrategy[Any]:
     """Inputs like the given ones: axes of one size vary together from one up, values are redrawn; small ones come first."""
     from hypothesis import strategies as st
 
-    named: Callable[[Any], Any] = (lambda values: dict(zip(inputs, values, strict=True))) if isinstance(inputs, Mapping) else tuple
-    values = list(inputs.values()) if isinstance(inputs, Mapping) else list(inputs if isinstance(inputs, (tuple, list)) else (inputs,))
+    named: Callable[[Any], Any] = (
+        (lambda values: dict(zip(inputs, values, strict=True))) if isinstance(inputs, Mapping) else tuple
+    )
+    values = (
+        list(inputs.values())
+        if isinstance(inputs, Mapping)
+        else list(inputs if isinstance(inputs, (tuple, list)) else (inputs,))
+    )
     sizes = sorted({n for value in values if isinstance(value, Tensor) for n in value.shape})
 
     @st.composite

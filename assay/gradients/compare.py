@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from assay.gradients import table as table_of
 from assay.gradients import numeric
+from assay.gradients import table as table_of
 from assay.gradients.analytic import Analytic
 from assay.gradients.entries import Entries, jacobian
 from assay.gradients.flat import where
@@ -67,9 +67,14 @@ class Comparison:
         # A band whose entries are a million times below the typical ones need not be resolved by itself.
         least = max((probe.typical for probe in probes if np.isfinite(probe.typical)), default=0.0) / 1e6
         found = {outcome(probe, least, self.tolerance) for probe in probes}
-        if found == {"agrees", "unresolved"} or found == {"unresolved"}:
-            if all(np.isfinite(probe.bar) for probe in probes) and self.rounding(probes[0].position):
-                return {"agrees"}
+        measured = all(np.isfinite(probe.bar) for probe in probes)
+        if (
+            "unresolved" in found
+            and found <= {"agrees", "unresolved"}
+            and measured
+            and self.rounding(probes[0].position)
+        ):
+            return {"agrees"}
         return found
 
     def rounding(self, position: int) -> bool:
@@ -86,12 +91,17 @@ class Comparison:
         i = self.sampler.target.wrt.index(position)
         gradient, unit = self.screen.gradients[position], self.screen.units[position]
         natural = float(self.sampler.base.nan_to_num().norm())
-        if gradient.numel() == 0 or not float((gradient.abs() * unit).nan_to_num(nan=np.inf).max()) <= NEAR_ZERO * numeric.UNIT * natural:
+        if (
+            gradient.numel() == 0
+            or not float((gradient.abs() * unit).nan_to_num(nan=np.inf).max()) <= NEAR_ZERO * numeric.UNIT * natural
+        ):
             return False
         if not bool(gradient.any()):
             return True
         inputs = list(self.analytic.target.inputs)
-        moves = signs(inputs[position].numel(), self.generator).reshape(inputs[position].shape).to(inputs[position].device)
+        moves = (
+            signs(inputs[position].numel(), self.generator).reshape(inputs[position].shape).to(inputs[position].device)
+        )
         inputs[position] = inputs[position] * (1 + 1e-9 * moves)
         moved = Analytic(self.analytic.target.at(inputs))
         again = torch.stack([moved.pull(w.to(self.sampler.base.device))[i].cpu() for w in self.screen.cotangents])
@@ -154,13 +164,22 @@ class Comparison:
         if self.jacobians is None:
             self.jacobians = jacobian(self.analytic)
         i = self.sampler.target.wrt.index(position)
-        entries = Entries(self.sampler, self.analytic, projections=self.project, tolerance=self.tolerance, start=self._start(position), reached=self.screen.reached.get(position, FIRST), noisy=self.rounding(position), sharp=sharp)
+        entries = Entries(
+            self.sampler,
+            self.analytic,
+            projections=self.project,
+            tolerance=self.tolerance,
+            start=self._start(position),
+            reached=self.screen.reached.get(position, FIRST),
+            noisy=self.rounding(position),
+            sharp=sharp,
+        )
         self.tables[position] = entries.table(position, self.jacobians[i])
         return self.tables[position]
 
 
 def outcome(probe: Probe, least: float = 0.0, tolerance: float = 0.0) -> str:
-    """"agrees", "fails", "kink" or "unresolved" for one probe; a probe too blunt for a tenth of the gradient is unresolved."""
+    """ "agrees", "fails", "kink" or "unresolved" for one probe; a probe too blunt for a tenth of the gradient is unresolved."""
     if not np.isfinite(probe.analytic):
         return "fails"
     if not np.isfinite(probe.bar) or not np.isfinite(probe.measured):
@@ -250,7 +269,9 @@ def heat(table: Table) -> tuple[tuple[float, ...], ...]:
     with np.errstate(all="ignore"):
         excess = np.abs(table.analytic - table.measured) / np.maximum(table.bar, np.finfo(np.float64).tiny)
         bad = table.status == table_of.WRONG
-        excess = np.where(bad, np.nan_to_num(excess, nan=1e9, posinf=1e9), np.minimum(np.nan_to_num(excess), numeric.MARGIN))
+        excess = np.where(
+            bad, np.nan_to_num(excess, nan=1e9, posinf=1e9), np.minimum(np.nan_to_num(excess), numeric.MARGIN)
+        )
     if excess.size == 0:
         return ()
     rows, columns = (np.unique(np.linspace(0, n, min(HEAT, n), endpoint=False, dtype=np.int64)) for n in excess.shape)

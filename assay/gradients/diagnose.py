@@ -51,7 +51,9 @@ def _screened(comparison: Comparison) -> str:
 
 
 def _same(a: Array, n: Array) -> bool:
-    return a.shape == n.shape and bool(np.abs(a - n).max(initial=0) <= SAME * max(float(np.abs(n).max(initial=0)), 1e-300))
+    return a.shape == n.shape and bool(
+        np.abs(a - n).max(initial=0) <= SAME * max(float(np.abs(n).max(initial=0)), 1e-300)
+    )
 
 
 def _ratio(ratio: float) -> str:
@@ -78,7 +80,10 @@ def _scale(table: Table, a: Array, n: Array) -> str:
     if not heard.any() or not (n[heard] @ n[heard]) > 0:
         return ""
     ratio = float(a[heard] @ n[heard] / (n[heard] @ n[heard]))
-    if ratio != 0 and (np.abs(a - ratio * n) <= max(SAME * abs(ratio - 1), 1e-12) * np.abs(n).max() + 2 * table.bar).all():
+    if (
+        ratio != 0
+        and (np.abs(a - ratio * n) <= max(SAME * abs(ratio - 1), 1e-12) * np.abs(n).max() + 2 * table.bar).all()
+    ):
         return _ratio(ratio)
     return ""
 
@@ -119,9 +124,9 @@ def _part(comparison: Comparison, table: Table) -> str:
         grid = columns.reshape(shape)
         for axis, size in enumerate(shape):
             hit = grid.any(axis=tuple(k for k in range(len(shape)) if k != axis))
-            if 1 < size and hit.sum() == 1:
+            if size > 1 and hit.sum() == 1:
                 return f"only index {int(hit.argmax())} along axis {axis} of {name} is wrong"
-            if 2 < size and hit.sum() == size - 1:
+            if size > 2 and hit.sum() == size - 1:
                 return f"only index {int((~hit).argmax())} along axis {axis} of {name} is right: the other ones are treated as it is, or stale"
         if columns.sum() == 1:
             return f"only one entry of {name} is wrong, {where(int(columns.argmax()), target.inputs[table.position])}"

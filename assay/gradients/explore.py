@@ -25,7 +25,12 @@ class _Differs(AssertionError):
 
 
 def explore_gradient(
-    fn: Any, inputs_strategy: SearchStrategy[Any] | Mapping[str, Any], *, examples: int = 100, seed: int = 0, **options: Any
+    fn: Any,
+    inputs_strategy: SearchStrategy[Any] | Mapping[str, Any],
+    *,
+    examples: int = 100,
+    seed: int = 0,
+    **options: Any,
 ) -> GradientReport:
     """Check the gradient of `fn` at drawn inputs and report on the smallest that fails, or on the last drawn when none does.
 
@@ -51,7 +56,9 @@ def explore_gradient(
     except _Differs:
         pass
     except HypothesisException as error:
-        raise GradientInputError(f"the strategy cannot be drawn from: {error}, expected inputs; mend the strategy") from error
+        raise GradientInputError(
+            f"the strategy cannot be drawn from: {error}, expected inputs; mend the strategy"
+        ) from error
     return drawn.report(examples, time.perf_counter() - started)
 
 
@@ -115,7 +122,9 @@ def written(inputs: Any) -> str:
     dtype = str(inputs.dtype)
     if inputs.numel() > SHOWN:
         return f"torch.empty({tuple(inputs.shape)}, dtype={dtype})  # {inputs.numel()} numbers, not written out"
-    text = f"torch.tensor({inputs.tolist()!r}, dtype={dtype})".replace("inf", "float('inf')").replace("nan", "float('nan')")
+    text = f"torch.tensor({inputs.tolist()!r}, dtype={dtype})".replace("inf", "float('inf')").replace(
+        "nan", "float('nan')"
+    )
     if 0 in inputs.shape:
         text = f"torch.empty({tuple(inputs.shape)}, dtype={dtype})"
     if inputs.is_contiguous() or inputs.numel() == 0:
@@ -123,10 +132,8 @@ def written(inputs: Any) -> str:
     if 0 in inputs.stride():
         index = tuple(slice(0, 1) if step == 0 else slice(None) for step in inputs.stride())
         return f"{written(inputs[index].contiguous())}.expand({tuple(inputs.shape)})"
-    axes = sorted(range(inputs.dim()), key=lambda axis: -inputs.stride(axis))
+    axes = sorted(range(inputs.dim()), key=lambda axis: -int(inputs.stride()[axis]))
     if inputs.permute(axes).is_contiguous():
         back = [axes.index(axis) for axis in range(inputs.dim())]
         return f"{written(inputs.permute(axes).contiguous())}.permute({back})"
     return f"torch.empty_strided({tuple(inputs.shape)}, {inputs.stride()}, dtype={dtype}).copy_({text})"
-
-

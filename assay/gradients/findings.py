@@ -78,11 +78,18 @@ def _integers(analytic: Analytic) -> list[Finding]:
     wrong = [
         name
         for name, value, gradient in zip(analytic.target.names, analytic.target.inputs, returned, strict=True)
-        if gradient is not None and not (isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex()))
+        if gradient is not None
+        and not (isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex()))
     ]
     if not wrong:
         return []
-    return [Finding("None", "wrong", f"the backward returns a gradient for {', '.join(wrong)}, expected None: it is not differentiable")]
+    return [
+        Finding(
+            "None",
+            "wrong",
+            f"the backward returns a gradient for {', '.join(wrong)}, expected None: it is not differentiable",
+        )
+    ]
 
 
 def _recording(check: Check) -> list[Finding]:
@@ -90,7 +97,13 @@ def _recording(check: Check) -> list[Finding]:
     alone, recorded = check.observed_values, tuple(value.detach() for value in check.analytic.all_outputs)
     if [v.shape for v in alone] == [v.shape for v in recorded] and spread(alone, recorded) <= reordered(recorded):
         return [Finding("no_grad", "holds", "the output is the same under torch.no_grad")]
-    return [Finding("no_grad", "wrong", "the output under torch.no_grad differs from that with gradients recorded, expected the same")]
+    return [
+        Finding(
+            "no_grad",
+            "wrong",
+            "the output under torch.no_grad differs from that with gradients recorded, expected the same",
+        )
+    ]
 
 
 def _unused(analytic: Analytic, w: Tensor) -> list[Finding]:
@@ -105,7 +118,11 @@ def _unused(analytic: Analytic, w: Tensor) -> list[Finding]:
         try:
             raw = torch.autograd.grad(output, wanted, cotangent, retain_graph=True, allow_unused=True)
         except EXPECTED_FAILURES as error:
-            return [Finding("unused outputs", "wrong", f"the backward fails when only output {number} is used: {_first(error)}")]
+            return [
+                Finding(
+                    "unused outputs", "wrong", f"the backward fails when only output {number} is used: {_first(error)}"
+                )
+            ]
         for name, one, other in zip(_names(analytic), raw, together, strict=True):
             alone = torch.zeros_like(other) if one is None else joined([one])
             if spread((alone,), (other,)) > reordered(analytic.outputs):
@@ -130,7 +147,13 @@ def _subsets(analytic: Analytic, w: Tensor, gradients: list[Tensor]) -> list[Fin
             return [Finding("subsets", "wrong", f"the backward fails when only {name} requires a gradient: {error}")]
         if spread((gradient,), (together,)) > reordered(analytic.outputs):
             sentence = f"the gradient of {name} is another one when only {name} requires a gradient"
-            return [Finding("subsets", "wrong", f"{sentence}: relative difference {spread((gradient,), (together,)):.1e}, expected the same")]
+            return [
+                Finding(
+                    "subsets",
+                    "wrong",
+                    f"{sentence}: relative difference {spread((gradient,), (together,)):.1e}, expected the same",
+                )
+            ]
     return [Finding("subsets", "holds", "each input alone gets the same gradient")]
 
 
@@ -160,7 +183,9 @@ def _batched(analytic: Analytic, generator: torch.Generator) -> Finding:
     for k, name in enumerate(_names(analytic)):
         alone = torch.stack([single[k] for single in singles])
         if spread((found[k],), (alone,)) > reordered(analytic.outputs):
-            return Finding("batched", "wrong", f"the batched gradient of {name} differs from the single one, expected the same")
+            return Finding(
+                "batched", "wrong", f"the batched gradient of {name} differs from the single one, expected the same"
+            )
     return Finding("batched", "holds", "the batched gradient is the single one")
 
 
@@ -172,7 +197,7 @@ def _forward(analytic: Analytic, w: Tensor, gradients: list[Tensor], generator: 
         v = signs(gradient.numel(), generator).to(gradient.device)
         try:
             tangent = _pushed(target, position, v, analytic)
-        except Exception as error:  # a function without forward mode refuses in its own way
+        except Exception as error:  # noqa: BLE001 - a function without forward mode refuses in its own way
             return [Finding("forward mode", "note", f"forward mode is refused: {_first(error)}")]
         pushed, pulled = float(tangent @ w), float(gradient @ v)
         # Both are sums of products with random signs; they agree to the square root of the roundoff of their length.
@@ -190,10 +215,13 @@ def _pushed(target: Any, position: int, v: Tensor, analytic: Analytic) -> Tensor
 
     with forward_ad.dual_level():
         inputs = list(target.inputs)
-        inputs[position] = forward_ad.make_dual(inputs[position], unflat(v, inputs[position]))
+        inputs[position] = forward_ad.make_dual(inputs[position], unflat(v, inputs[position]))  # type: ignore[no-untyped-call]
         outputs = target.outputs(inputs)
-        tangents = [forward_ad.unpack_dual(outputs[k]).tangent for k in analytic.kept]
-        parts = [torch.zeros_like(flat(outputs[k].detach())) if t is None else flat(t) for k, t in zip(analytic.kept, tangents, strict=True)]
+        tangents = [forward_ad.unpack_dual(outputs[k]).tangent for k in analytic.kept]  # type: ignore[no-untyped-call]
+        parts = [
+            torch.zeros_like(flat(outputs[k].detach())) if t is None else flat(t)
+            for k, t in zip(analytic.kept, tangents, strict=True)
+        ]
         pushed = torch.cat(parts)
     if target.cotangent is not None:
         return (pushed * joined(target.cotangent)).sum().reshape(1)
@@ -202,5 +230,3 @@ def _pushed(target: Any, position: int, v: Tensor, analytic: Analytic) -> Tensor
 
 def _first(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-

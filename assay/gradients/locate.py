@@ -8,6 +8,7 @@ the whole agrees under two fresh seeds. Inputs are perturbed in place and put ba
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -108,9 +109,7 @@ class Field:
         bar = float(found.bar[0]) + 8 * self.own * max(abs(analytic), self._length(start, stop))
         return Measured(start, stop, analytic, float(found.value[0]), bar, bool(apart.kink[0]))
 
-    def _sampled(
-        self, start: int, stop: int, seed: int, ladder: numeric.Array
-    ) -> tuple[numeric.Array, numeric.Array]:
+    def _sampled(self, start: int, stop: int, seed: int, ladder: numeric.Array) -> tuple[numeric.Array, numeric.Array]:
         """Values ahead and behind along the ladder; the range is perturbed in place and put back whatever happens."""
         saved = [view.clone() for view, _, _ in self._pieces(start, stop, seed)]
         ahead, behind = np.empty(ladder.size), np.empty(ladder.size)
@@ -136,7 +135,7 @@ class Field:
                 at = slice(low - int(self.offsets[k]), high - int(self.offsets[k]))
                 part = torch.linalg.vector_norm(self.gradients[k].view(-1)[at], dtype=torch.float64)
                 total += (float(part) * self.scales[k]) ** 2
-        return total**0.5
+        return math.sqrt(total)
 
     def entry(self, index: int) -> Measured:
         """One entry by itself on the long ladder, as a derivative per unit of the input."""
@@ -144,7 +143,9 @@ class Field:
         d = float(next(self._pieces(index, index + 1, 0))[2][0])
         # A sum of rounded terms is off by a few roundings of its largest term, for which the typical entry stands.
         k, _ = self.place(index)
-        typical = float(torch.linalg.vector_norm(self.gradients[k], dtype=torch.float64)) / self.gradients[k].numel() ** 0.5
+        typical = (
+            float(torch.linalg.vector_norm(self.gradients[k], dtype=torch.float64)) / self.gradients[k].numel() ** 0.5
+        )
         bar = found.bar / abs(d) + 8 * self.own * typical
         return Measured(index, index + 1, found.analytic / d, found.measured / d, bar, found.kink)
 
@@ -178,19 +179,20 @@ def search(field_: Field, progress: Callable[[int, int], None] | None = None) ->
         return Search(tuple(wrong), (), False, True, last)
     for entry in wrong:
         field_.correct(entry)
-    found, kinks, clean, seed, lost = list(wrong), [], 0, 2, 0
+    found, clean, seed, lost = list(wrong), 0, 2, 0
+    kinks: list[Measured] = []
     while clean < 2 and len(found) < MOST and lost < 4:
         last = field_.measure(0, field_.size, seed, rows=numeric.ROWS, first=min(FIRST, 256 * field_.settled))
         if not last.wrong:
             clean, seed = clean + 1, seed + 1
             continue
-        entry = _descend(field_, last, seed)
+        leaf = _descend(field_, last, seed)
         seed += 1
-        if entry is None or not entry.wrong:
+        if leaf is None or not leaf.wrong:
             lost += 1
             continue
-        (kinks if entry.kink else found).append(entry)
-        field_.correct(entry)
+        (kinks if leaf.kink else found).append(leaf)
+        field_.correct(leaf)
         clean = 0
         if progress is not None:
             progress(len(found), field_.forwards)

@@ -25,21 +25,23 @@ def located(comparison: Comparison, position: int, probes: list[Probe], outcomes
     if not bad:
         kinks = outcomes.count("kink")
         lost = outcomes.count("unresolved")
-        return replace(record, kinks=kinks, unresolved=lost, reason="the bar of a random probe is too wide" if lost else "")
+        return replace(
+            record, kinks=kinks, unresolved=lost, reason="the bar of a random probe is too wide" if lost else ""
+        )
     cotangent = bad[0] % comparison.screen.cotangents.shape[0]
     field = _field(comparison, position, cotangent)
     result = search(field)
     comparison.sampler.forwards += field.forwards
     target = comparison.sampler.target
     entries = tuple(_entry(target.names[position], target.inputs[position], one) for one in result.wrong)
-    kinks = tuple(_entry(target.names[position], target.inputs[position], one) for one in result.kinks)
-    if not entries and not kinks:
+    bent = tuple(_entry(target.names[position], target.inputs[position], one) for one in result.kinks)
+    if not entries and not bent:
         last = probes[bad[0]]
         entries = (Entry(record.name, " along a random direction", "<w, y>", last.analytic, last.measured, last.bar),)
     count = record.checked if result.dense else len(entries)
     return replace(
         record, method="located", wrong=entries[:SHOWN], wrong_count=count, worst=entries[0] if entries else None,
-        kinks=len(kinks), kink=kinks[0] if kinks else None,
+        kinks=len(bent), kink=bent[0] if bent else None,
     )  # fmt: skip
 
 

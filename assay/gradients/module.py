@@ -49,7 +49,9 @@ def check_module(
     """
     module = module if isinstance(module, nn.Module) else module()
     if not isinstance(module, nn.Module):
-        raise GradientInputError(f"the target is no module: {type(module).__name__}, expected an nn.Module or a factory of one; give one")
+        raise GradientInputError(
+            f"the target is no module: {type(module).__name__}, expected an nn.Module or a factory of one; give one"
+        )
     inputs = made(inputs, seed)
     checked = module if loss is None else WithLoss(module, loss)
     size = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
@@ -57,11 +59,15 @@ def check_module(
         if size > SMALL:
             return _large(checked, inputs, seed, device, probes or 1, progress)
         report = check_gradient(checked, inputs, probes=probes, seed=seed, device=device, **options)
-    report = replace(report, target=type(module).__name__, line=f"check_module({type(module).__name__}, inputs, seed={seed})")
+    report = replace(
+        report, target=type(module).__name__, line=f"check_module({type(module).__name__}, inputs, seed={seed})"
+    )
     if training is not None:
         return report
     with mode(module, not module.training):
-        finding = _other_mode(checked, inputs, module.training, dict(probes=probes, seed=seed, device=device, **options))
+        finding = _other_mode(
+            checked, inputs, module.training, dict(probes=probes, seed=seed, device=device, **options)
+        )
     findings = (*report.findings, finding)
     return replace(report, findings=findings, verdict=overall(report.entries, findings))
 
@@ -142,13 +148,23 @@ class Landscape:
     def __init__(self, module: nn.Module, inputs: Any, seed: int, device: str | torch.device | None) -> None:
         self.label = type(module).__name__
         self.generator = torch.Generator().manual_seed(seed)
-        arguments = dict(inputs) if isinstance(inputs, Mapping) else dict(enumerate(inputs if isinstance(inputs, Sequence) else (inputs,)))
+        arguments = (
+            dict(inputs)
+            if isinstance(inputs, Mapping)
+            else dict(enumerate(inputs if isinstance(inputs, Sequence) else (inputs,)))
+        )
         self.named = isinstance(inputs, Mapping)
-        self.inputs = {k: v.detach().to(device) if isinstance(v, Tensor) and device is not None else v for k, v in arguments.items()}
+        self.inputs = {
+            k: v.detach().to(device) if isinstance(v, Tensor) and device is not None else v
+            for k, v in arguments.items()
+        }
         self.parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
         if not self.parameters:
-            raise GradientInputError(f"{self.label} has no parameter that requires a gradient, expected at least one; set requires_grad")
+            raise GradientInputError(
+                f"{self.label} has no parameter that requires a gradient, expected at least one; set requires_grad"
+            )
         self.w: Tensor | None = None
+        self.field: Field
         gradients = self._gradients(module)
         self.replica, self.arguments = self._measured(module)
         tensors = [p.detach() for name, p in self.replica.named_parameters() if name in self.parameters]
@@ -166,13 +182,17 @@ class Landscape:
         try:
             returned = module(**inputs) if self.named else module(*inputs.values())
         except EXPECTED_FAILURES as error:
-            raise GradientInputError(f"{self.label} raises {type(error).__name__}: {error}, expected a result; give inputs that it accepts") from error
+            raise GradientInputError(
+                f"{self.label} raises {type(error).__name__}: {error}, expected a result; give inputs that it accepts"
+            ) from error
         finally:
             for name, value in module.named_buffers():
                 value.copy_(state[name])
         found = [v for v in leaves_of(returned) if isinstance(v, Tensor) and (v.is_floating_point() or v.is_complex())]
         if not found:
-            raise GradientInputError(f"{self.label} does not return a floating-point tensor, expected at least one; nothing can be differentiated")
+            raise GradientInputError(
+                f"{self.label} does not return a floating-point tensor, expected at least one; nothing can be differentiated"
+            )
         return joined(found)
 
     def _gradients(self, module: nn.Module) -> list[Tensor]:
@@ -181,7 +201,10 @@ class Landscape:
         if not outputs.requires_grad:
             return [torch.zeros_like(p) for p in self.parameters.values()]
         found = torch.autograd.grad((outputs * self.w).sum(), list(self.parameters.values()), allow_unused=True)
-        return [torch.zeros_like(p) if g is None else g.contiguous() for g, p in zip(found, self.parameters.values(), strict=True)]
+        return [
+            torch.zeros_like(p) if g is None else g.contiguous()
+            for g, p in zip(found, self.parameters.values(), strict=True)
+        ]
 
     def _measured(self, module: nn.Module) -> tuple[nn.Module, Mapping[Any, Any]]:
         if all(p.dtype == torch.float64 for p in self.parameters.values()):
@@ -210,7 +233,10 @@ class Landscape:
             wrong = tuple(self._entry(name, parameter, at, one) for (which, at), one in places if which == k)
             kinks = tuple(self._entry(name, parameter, at, one) for (which, at), one in bent if which == k)
             count = parameter.numel() if result.dense and wrong else len(wrong)
-            size = float(torch.linalg.vector_norm(self.field.gradients[k], dtype=torch.float64)) / max(1, parameter.numel()) ** 0.5
+            size = (
+                float(torch.linalg.vector_norm(self.field.gradients[k], dtype=torch.float64))
+                / max(1, parameter.numel()) ** 0.5
+            )
             visible = 2 * numeric.MARGIN * result.last.bar / self.field.scales[k]
             found.append(
                 InputEntries(
@@ -224,13 +250,33 @@ class Landscape:
     def findings(self, result: Search) -> list[Finding]:
         """How the search ended: the rest clean under two seeds, or not."""
         if result.dense:
-            return [Finding("location", "note", "more than half of a random sample of entries is wrong: the whole gradient differs")]
+            return [
+                Finding(
+                    "location",
+                    "note",
+                    "more than half of a random sample of entries is wrong: the whole gradient differs",
+                )
+            ]
         if result.complete:
-            return [Finding("location", "holds", f"apart from {len(result.wrong)} located entries the gradient agrees under two fresh seeds")]
+            return [
+                Finding(
+                    "location",
+                    "holds",
+                    f"apart from {len(result.wrong)} located entries the gradient agrees under two fresh seeds",
+                )
+            ]
         if result.wrong:
-            return [Finding("location", "note", f"more entries are wrong than the {len(result.wrong)} that were located")]
+            return [
+                Finding("location", "note", f"more entries are wrong than the {len(result.wrong)} that were located")
+            ]
         off = f"{abs(result.last.analytic - result.last.measured):.2e} (bar {result.last.bar:.1e})"
-        return [Finding("location", "wrong", f"the gradient differs by {off} along random directions; no single entry could be located")]
+        return [
+            Finding(
+                "location",
+                "wrong",
+                f"the gradient differs by {off} along random directions; no single entry could be located",
+            )
+        ]
 
     def _entry(self, name: str, parameter: Tensor, at: int, one: Measured) -> Entry:
         return Entry(f"parameter {name}", where(at, parameter), "<w, y>", one.analytic, one.measured, one.bar)

@@ -34,7 +34,9 @@ def twin(target: Target, analytic: Analytic) -> tuple[Target, Analytic, list[Fin
 
 
 def _alone(why: str) -> Finding:
-    return Finding("precision", "note", f"the function {why}; its derivative was measured in its own dtype, with wider bars")
+    return Finding(
+        "precision", "note", f"the function {why}; its derivative was measured in its own dtype, with wider bars"
+    )
 
 
 def _alike(analytic: Analytic, formula: Analytic) -> bool:
@@ -75,7 +77,9 @@ def own_dtype(comparison: Comparison, analytic: Analytic, tolerance: float) -> l
             error = (narrow[k] - wide[k]).abs()
             bad = ~(error <= allowed) & wide[k].isfinite()
             if bool(bad.any()):
-                worst = int(torch.where(bad, (error / allowed.clamp_min(1e-300)).nan_to_num(nan=torch.inf), 0.0).argmax())
+                worst = int(
+                    torch.where(bad, (error / allowed.clamp_min(1e-300)).nan_to_num(nan=torch.inf), 0.0).argmax()
+                )
                 findings.append(_finding(analytic, position, worst, narrow[k], wide[k], allowed, int(bad.sum())))
         if findings:
             break
@@ -83,7 +87,13 @@ def own_dtype(comparison: Comparison, analytic: Analytic, tolerance: float) -> l
 
 
 def _finding(
-    analytic: Analytic, position: int, worst: int, own: torch.Tensor, wide: torch.Tensor, allowed: torch.Tensor, bad: int
+    analytic: Analytic,
+    position: int,
+    worst: int,
+    own: torch.Tensor,
+    wide: torch.Tensor,
+    allowed: torch.Tensor,
+    bad: int,
 ) -> Finding:
     value = analytic.target.inputs[position]
     dtype = str(value.dtype).removeprefix("torch.")
@@ -95,7 +105,9 @@ def _finding(
     return Finding("precision", "wrong", sentence)
 
 
-def _jitter(analytic: Analytic, w: torch.Tensor, generator: torch.Generator, own: list[torch.Tensor]) -> list[torch.Tensor]:
+def _jitter(
+    analytic: Analytic, w: torch.Tensor, generator: torch.Generator, own: list[torch.Tensor]
+) -> list[torch.Tensor]:
     """How far the candidate's gradient moves in its own dtype when inputs and cotangent move by a few roundings, (n_i,) each.
 
     The largest of four draws, plus the root mean square over the input, because one entry can stand still by chance.
@@ -109,10 +121,14 @@ def _jitter(analytic: Analytic, w: torch.Tensor, generator: torch.Generator, own
             moves = signs(value.numel(), generator).reshape(value.shape).to(value.device)
             inputs[position] = (value.to(_wide(value)) * (1 + 4 * u * moves)).to(value.dtype)
         try:
-            moved = Analytic(analytic.target.at(inputs)).pull(w * (1 + 4 * u * signs(w.numel(), generator).to(w.device)))
+            moved = Analytic(analytic.target.at(inputs)).pull(
+                w * (1 + 4 * u * signs(w.numel(), generator).to(w.device))
+            )
         except (GradientInputError, *EXPECTED_FAILURES):
             continue
-        found = [torch.maximum(old, (new - g).abs().nan_to_num()) for old, new, g in zip(found, moved, own, strict=True)]
+        found = [
+            torch.maximum(old, (new - g).abs().nan_to_num()) for old, new, g in zip(found, moved, own, strict=True)
+        ]
     return [change + (change.square().mean().sqrt() if change.numel() else 0.0) for change in found]
 
 
@@ -129,7 +145,9 @@ def _amplification(analytic: Analytic, formula: Analytic, u: float) -> float:
 
 
 def _largest(analytic: Analytic) -> float:
-    return max((float(y.detach().abs().nan_to_num(posinf=0.0).max()) for y in analytic.outputs if y.numel()), default=0.0)
+    return max(
+        (float(y.detach().abs().nan_to_num(posinf=0.0).max()) for y in analytic.outputs if y.numel()), default=0.0
+    )
 
 
 def _eps(analytic: Analytic) -> float:

@@ -150,8 +150,10 @@ def _noise(slopes: Array, ladder: Array, silent: NDArray[np.bool_]) -> Array:
     sizes = np.where(np.isfinite(sizes), sizes, 0.0)
     around = np.max([sizes, _moved(sizes, -1), _moved(sizes, 1), _moved(sizes, 2)], axis=0)
     # One row in four quieter than this is chance: quantised values can agree exactly over a few steps.
-    quiet = np.sort(np.where(silent, np.inf, sizes)[..., 3:], axis=-1)[..., sizes.shape[-1] // 4 - 1 : sizes.shape[-1] // 4]
-    return np.asarray(np.maximum(around, 2 * np.where(np.isfinite(quiet), quiet, 0.0)) if quiet.shape[-1] else around)
+    ranked = np.sort(np.where(silent, np.inf, sizes)[..., 3:], axis=-1)
+    rank = max(0, int(slopes.shape[-1]) // 4 - 1)
+    quiet = ranked.take([rank], axis=-1) if ranked.shape[-1] else np.zeros(1)
+    return np.asarray(np.maximum(around, 2 * np.where(np.isfinite(quiet), quiet, 0.0)))
 
 
 def _moved(values: Array, by: int) -> Array:

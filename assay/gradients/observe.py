@@ -20,9 +20,7 @@ from assay.gradients.target import Target
 REORDERED = 0.5
 
 
-def observe(
-    target: Target, generator: torch.Generator
-) -> tuple[Target, Analytic, list[Finding], tuple[Tensor, ...]]:
+def observe(target: Target, generator: torch.Generator) -> tuple[Target, Analytic, list[Finding], tuple[Tensor, ...]]:
     """Call the function and its backward twice: the target (told to clone or seed where needed), a graph, findings, values."""
     target, findings, values = _forward_twice(target)
     analytic = Analytic(target)
@@ -48,7 +46,9 @@ def _forward_twice(target: Target) -> tuple[Target, list[Finding], tuple[Tensor,
     if drew:
         target = replace(target, seed=torch.initial_seed() % (1 << 31))
         first = _values(target)
-        findings.append(Finding("randomness", "note", "the function draws random numbers; every call was given the same seed"))
+        findings.append(
+            Finding("randomness", "note", "the function draws random numbers; every call was given the same seed")
+        )
     apart = spread(first, _values(target))
     if apart > reordered(first):
         raise GradientInputError(
@@ -56,7 +56,9 @@ def _forward_twice(target: Target) -> tuple[Target, list[Finding], tuple[Tensor,
             "input; give it a fixed torch.Generator or switch the randomness off"
         )
     if apart > 0:
-        findings.append(Finding("determinism", "note", f"the forward is not deterministic: relative spread {apart:.1e}"))
+        findings.append(
+            Finding("determinism", "note", f"the forward is not deterministic: relative spread {apart:.1e}")
+        )
     return target, findings, first
 
 
@@ -85,20 +87,42 @@ def _backward_twice(analytic: Analytic, generator: torch.Generator) -> list[Find
     for name, one, two in zip([analytic.target.names[k] for k in analytic.target.wrt], first, second, strict=True):
         apart = spread((one,), (two,))
         if apart > reordered(analytic.outputs):
-            sentence = f"two calls of the backward with the same cotangent give gradients of {name} that differ by {apart:.1e}"
-            findings.append(Finding("determinism", "wrong", f"{sentence}, expected the same; it changes what it saved, or is random"))
+            sentence = (
+                f"two calls of the backward with the same cotangent give gradients of {name} that differ by {apart:.1e}"
+            )
+            findings.append(
+                Finding(
+                    "determinism", "wrong", f"{sentence}, expected the same; it changes what it saved, or is random"
+                )
+            )
         elif apart > 0:
-            findings.append(Finding("determinism", "note", f"the gradient of {name} is not deterministic: relative spread {apart:.1e}"))
+            findings.append(
+                Finding(
+                    "determinism", "note", f"the gradient of {name} is not deterministic: relative spread {apart:.1e}"
+                )
+            )
     return findings
 
 
 def _conduct(analytic: Analytic, before: list[Tensor], after: list[Tensor], kept: list[Any]) -> list[Finding]:
     findings = []
     if any(not equal(old, new) for old, new in zip(before, after, strict=True)):
-        findings.append(Finding("mutation", "wrong", "the backward changes the incoming cotangent in place, expected it untouched; clone it"))
+        findings.append(
+            Finding(
+                "mutation",
+                "wrong",
+                "the backward changes the incoming cotangent in place, expected it untouched; clone it",
+            )
+        )
     for name, old, new in zip(analytic.target.names, kept, analytic.leaves, strict=True):
         if isinstance(new, Tensor) and not equal(old, new.detach()):
-            findings.append(Finding("mutation", "wrong", f"the backward changes the input {name} in place, expected it untouched; clone it"))
+            findings.append(
+                Finding(
+                    "mutation",
+                    "wrong",
+                    f"the backward changes the input {name} in place, expected it untouched; clone it",
+                )
+            )
     return findings + _forms(analytic)
 
 

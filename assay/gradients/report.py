@@ -92,7 +92,9 @@ class GradientReport:
     example: str = ""
 
     def __bool__(self) -> bool:
-        raise GradientError("a gradient report has no truth value: it has four verdicts; compare report.verdict, or call require()")
+        raise GradientError(
+            "a gradient report has no truth value: it has four verdicts; compare report.verdict, or call require()"
+        )
 
     @property
     def wrong(self) -> tuple[Finding, ...]:
@@ -106,7 +108,9 @@ class GradientReport:
         if self.verdict == "unresolved":
             reasons = [f"{e.name}: {e.reason}" for e in self.entries if e.unresolved and e.reason]
             reasons += [finding.sentence for finding in self.findings if finding.status == "unresolved"]
-            return f"{self.target}: the gradient could not be measured well enough to judge it ({'; '.join(reasons[:3])})."
+            return (
+                f"{self.target}: the gradient could not be measured well enough to judge it ({'; '.join(reasons[:3])})."
+            )
         if self.verdict == "kink":
             entry = next(e for e in self.entries if e.kinks)
             place = f" (first: {entry.kink})" if entry.kink is not None else ""
@@ -127,7 +131,11 @@ class GradientReport:
         if bad:
             first = max(bad, key=lambda e: e.wrong_count)
             place = str(first.wrong[0]) if first.wrong else f"d / d {first.name}"
-            total = f"{first.wrong_count} of {first.checked} entries are wrong" if first.wrong_count > 1 else "one entry is wrong"
+            total = (
+                f"{first.wrong_count} of {first.checked} entries are wrong"
+                if first.wrong_count > 1
+                else "one entry is wrong"
+            )
             guess = f"; {self.guess}" if self.guess else ""
             return f"{self.target}: the gradient with respect to {first.name} differs: {total}, for example {place}{guess}."
         sentences = "; ".join(finding.sentence for finding in self.wrong[:3])

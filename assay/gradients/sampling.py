@@ -44,7 +44,7 @@ class Sampler:
         rows = max(1, BUDGET // size)
         if rows == 1 or points.shape[0] == 1 or not self.batched:
             return torch.stack([self._guarded(position, point) for point in points])
-        return torch.cat([self._batch(position, part) for part in points.split(rows)])
+        return torch.cat([self._batch(position, part) for part in torch.split(points, rows)])
 
     def _at(self, position: int, point: Tensor) -> Tensor:
         inputs = list(self.target.inputs)
@@ -65,7 +65,7 @@ class Sampler:
         try:
             with torch.no_grad():
                 rows = torch.func.vmap(lambda point: self._at(position, point), randomness="same")(points)
-        except Exception:  # any operation may refuse to be batched, each with its own exception
+        except Exception:  # noqa: BLE001 - any operation may refuse to be batched, each with its own exception
             rows = None
         if rows is not None and position not in self.checked:
             rows = rows if self._same(position, points, rows) else None

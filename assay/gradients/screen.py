@@ -88,7 +88,7 @@ def bands(sizes: Tensor) -> list[Tensor]:
     """Masks of entries whose `sizes` lie within a factor 1000 of each other, largest first; zeros join the last."""
     top = float(sizes.max()) if sizes.numel() else 0.0
     low = sizes[sizes > 0]
-    if top == 0.0 or low.numel() == sizes.numel() and float(low.min()) * BAND >= top:
+    if top == 0.0 or (low.numel() == sizes.numel() and float(low.min()) * BAND >= top):
         return [torch.ones_like(sizes, dtype=torch.bool)]
     level = torch.full_like(sizes, float(BANDS - 1))
     level[sizes > 0] = torch.floor(torch.log(top / low) / np.log(BAND)).clamp(max=BANDS - 1)
@@ -166,7 +166,9 @@ class Screen:
                 break
             best, self.reached[position] = min(better, key=lambda pair: _quality(pair[0]))
         deepest = max(probe.row for probe in best)
-        self.settled[position] = min(self.settled.get(position, np.inf), self.reached[position] * numeric.RATIO**-deepest)
+        self.settled[position] = min(
+            self.settled.get(position, np.inf), self.reached[position] * numeric.RATIO**-deepest
+        )
         return best
 
     def _ladder(self, position: int, direction: Tensor, gradient: Tensor, band: int, first: float) -> list[Probe]:
@@ -230,7 +232,8 @@ def roundoff(value: Tensor) -> float:
 
 def _blur(probe: Probe) -> float:
     """The bar relative to the slope it measures; slopes below a billionth of the function's own size count as that."""
-    return probe.bar / max(abs(np.nan_to_num(probe.measured)), 1e-9 * probe.natural, float(np.finfo(np.float64).tiny))
+    slope = max(abs(float(np.nan_to_num(probe.measured))), 1e-9 * probe.natural, float(np.finfo(np.float64).tiny))
+    return probe.bar / slope
 
 
 def _quality(probes: list[Probe]) -> float:

@@ -38,13 +38,21 @@ def second_order(check: Check) -> list[Finding]:
     records = comparison.run(False)
     wrong = [record for record in records if record.wrong_count]
     if wrong:
-        example = wrong[0].wrong[0] if wrong[0].wrong else ""
-        silent = " (it is silently zero)" if example and example.analytic == 0 else ""
-        return [Finding("second order", "wrong", f"the second derivative with respect to {wrong[0].name} is wrong{silent}: {example}")]
+        example = wrong[0].wrong[0] if wrong[0].wrong else None
+        silent = " (it is silently zero)" if example is not None and example.analytic == 0 else ""
+        return [
+            Finding(
+                "second order",
+                "wrong",
+                f"the second derivative with respect to {wrong[0].name} is wrong{silent}: {example}",
+            )
+        ]
     if any(record.unresolved for record in records):
         reasons = "; ".join(record.reason for record in records if record.unresolved)
         return [Finding("second order", "note", f"the second derivative could not be measured everywhere: {reasons}")]
-    return [Finding("second order", "holds", "the second derivative agrees with the measured derivative of the gradient")]
+    return [
+        Finding("second order", "holds", "the second derivative agrees with the measured derivative of the gradient")
+    ]
 
 
 def replace_kept(analytic: Analytic) -> Analytic:
@@ -83,5 +91,3 @@ def _gradient_target(first: Analytic, generator: torch.Generator) -> Target:
 
 def _reason(error: BaseException) -> str:
     return str(error).split(" raises ", 1)[-1].split(", expected a result")[0]
-
-

@@ -50,7 +50,7 @@ class Table:
     def least(self) -> numeric.Array:
         """The size below which an entry need not be resolved by itself, (m, 1): 1e-3 of its row, 1e-6 of the table."""
         row = self.sizes.max(1, keepdims=True, initial=0)
-        return np.maximum(1e-3 * row, 1e-6 * row.max(initial=0))
+        return np.asarray(np.maximum(1e-3 * row, 1e-6 * row.max(initial=0)))
 
     @cached_property
     def largest(self) -> numeric.Array:

@@ -217,7 +217,9 @@ def _positions(
     smooth = [k for k, v in enumerate(values) if isinstance(v, Tensor) and (v.is_floating_point() or v.is_complex())]
     if wrt is not None:
         wanted = [wrt] if isinstance(wrt, (str, int)) else list(wrt)
-        unknown = [name for name in wanted if name not in names and not (isinstance(name, int) and 0 <= name < len(names))]
+        unknown = [
+            name for name in wanted if name not in names and not (isinstance(name, int) and 0 <= name < len(names))
+        ]
         if unknown:
             raise GradientInputError(
                 f"{label} has no input {unknown[0]!r}, expected one of {', '.join(names)} (wrt); name an input that was given"

@@ -163,7 +163,9 @@ def test_a_pair_is_checked_by_its_backward():
 def test_a_given_cotangent_is_the_only_one_checked():
     w = torch.zeros(3, 4, dtype=torch.float64)
     w[0] = 1.0
-    wrong_later = check_gradient(lambda x: Sine.apply(x, 1.0, 2.0, 7), {"x": normal(3, 4)}, cotangent=w, variations=False)
+    wrong_later = check_gradient(
+        lambda x: Sine.apply(x, 1.0, 2.0, 7), {"x": normal(3, 4)}, cotangent=w, variations=False
+    )
     assert wrong_later.verdict == "agrees"
     assert check_gradient(lambda x: Sine.apply(x, 1.0, 2.0, 2), {"x": normal(3, 4)}, cotangent=w).verdict == "differs"
 
@@ -175,7 +177,9 @@ def test_random_functions_are_given_one_seed():
 
 
 def test_entries_all_fills_the_table():
-    report = check_gradient(lambda x, w: torch.tanh(x @ w), {"x": normal(3, 4), "w": normal(4, 2, seed=1)}, entries="all")
+    report = check_gradient(
+        lambda x, w: torch.tanh(x @ w), {"x": normal(3, 4), "w": normal(4, 2, seed=1)}, entries="all"
+    )
     assert [(e.method, e.checked) for e in report.entries] == [("entries", 72), ("entries", 48)]
     assert report.verdict == "agrees"
 
@@ -193,7 +197,11 @@ def test_inputs_are_left_as_they_were():
         (lambda x: (x > 0).long(), {"x": normal(3)}, "does not return a floating-point tensor"),
         (lambda x: 3.0, {"x": normal(3)}, "does not return a floating-point tensor: float"),
         (lambda x: x * float("nan"), {"x": normal(3)}, "returns NaN"),
-        (lambda x: x + torch.rand(3, generator=torch.Generator().manual_seed(next(COUNT))), {"x": normal(3)}, "call to call"),
+        (
+            lambda x: x + torch.rand(3, generator=torch.Generator().manual_seed(next(COUNT))),
+            {"x": normal(3)},
+            "call to call",
+        ),
         (lambda x: x.no_such_thing(), {"x": normal(3)}, "raises AttributeError"),
         (lambda x: x, {"x": torch.arange(3)}, "no differentiable input"),
         (lambda x: x, {}, "no differentiable input"),

@@ -1,0 +1,90 @@
+"""Group testing: exact places, few forward evaluations, nothing spurious; modules of any size."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from assay.errors import GradientInputError
+from assay.gradients import check_gradient, check_module
+
+
+class Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, w, wrong):
+        ctx.save_for_backward(x, w)
+        ctx.wrong = wrong
+        return x @ w.T
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, w = ctx.saved_tensors
+        dw = dy.T @ x
+        for row, column, factor in ctx.wrong:
+            dw[row, column] *= factor
+        return dy @ w, dw, None
+
+
+class Layer(torch.nn.Module):
+    def __init__(self, size: int, wrong: list[tuple[int, int, float]], dtype: torch.dtype = torch.float64) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.weight = torch.nn.Parameter(torch.randn(size, size, dtype=dtype, generator=generator) / size**0.5)
+        self.bias = torch.nn.Parameter(torch.zeros(size, dtype=dtype))
+        self.wrong = wrong
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(Product.apply(x, self.weight, self.wrong) + self.bias)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_wrong_entries_are_located_exactly_within_the_bound(count: int):
+    size = 250
+    wrong = [(7 * k, 3 + 5 * k, 1 + 1e-3) for k in range(count)]
+    report = check_module(Layer(size, wrong), ("float64[3,250]",))
+    found = {entry.index for record in report.entries for entry in record.wrong}
+    assert found == {f"[{row}, {column}]" for row, column, _ in wrong}
+    assert report.forwards <= 20 * count * math.log2(size * size / count + 1) + 200
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_right_large_module_agrees_and_is_left_as_it_was(dtype: torch.dtype):
+    module = Layer(200, [], dtype)
+    before = module.weight.detach().clone()
+    assert check_module(module, ("float64[3,200]" if dtype is torch.float64 else "float32[3,200]",)).verdict == "agrees"
+    assert torch.equal(module.weight, before)
+    assert module.weight.grad is None
+
+
+def test_one_wrong_entry_of_a_large_input_is_located():
+    def tanh(x):
+        return Product.apply(torch.eye(1, dtype=torch.float64), x[:, None], [(31_234, 0, 1.5)]).tanh()
+
+    report = check_gradient(tanh, {"x": torch.linspace(-2, 2, 40_000, dtype=torch.float64)}, variations=False)
+    assert [entry.index for entry in report.entries[0].wrong] == ["[31234]"]
+
+
+def test_small_modules_are_checked_with_parameters_inputs_and_both_modes():
+    module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3), torch.nn.Tanh()).double()
+    running = module[1].running_mean.clone()
+    report = check_module(module, {"input": "float64[6,4]"})
+    assert report.verdict == "agrees"
+    assert {record.name for record in report.entries} >= {"input", "parameter 0.weight", "parameter 1.bias"}
+    assert any(finding.kind == "evaluation mode" and finding.status == "holds" for finding in report.findings)
+    assert torch.equal(module[1].running_mean, running)
+    assert module.training
+
+
+def test_a_wrong_small_module_differs_through_a_loss():
+    report = check_module(Layer(5, [(1, 2, 0.5)]), (torch.ones(2, 5, dtype=torch.float64),), loss=lambda y: y.square().sum())
+    assert report.verdict == "differs"
+    assert [entry.index for record in report.entries for entry in record.wrong] == ["[1, 2]"]
+
+
+def test_what_is_no_module_is_refused():
+    with pytest.raises(GradientInputError, match="no module"):
+        check_module(lambda: 3, ("float64[3]",))
+    with pytest.raises(GradientInputError, match="cannot be read"):
+        check_module(Layer(3, []), ("float99[3]",))
