@@ -231,8 +231,12 @@ def roundoff(value: Tensor) -> float:
 
 
 def _blur(probe: Probe) -> float:
-    """The bar relative to the slope it measures; slopes below a billionth of the function's own size count as that."""
-    slope = max(abs(float(np.nan_to_num(probe.measured))), 1e-9 * probe.natural, float(np.finfo(np.float64).tiny))
+    """The bar relative to the slope it measures; slopes below a billionth of the function's own size count as that.
+
+    Where gradient and measurement agree, a slope that is small by cancellation counts as the length of the gradient.
+    """
+    length = probe.size if probe.agrees else 0.0
+    slope = max(length, abs(float(np.nan_to_num(probe.measured))), 1e-9 * probe.natural, float(np.finfo(np.float64).tiny))
     return probe.bar / slope
 
 

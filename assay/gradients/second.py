@@ -34,6 +34,8 @@ def second_order(check: Check) -> list[Finding]:
         analytic.pull(signs(analytic.rows, check.generator).to(analytic.outputs[0].device))
     except GradientInputError as error:
         return [Finding("second order", "note", f"a second derivative is refused: {_reason(error)}")]
+    if _refuses(analytic):
+        return [Finding("second order", "note", "a second derivative is refused: the backward is marked as differentiable once")]
     comparison = Comparison(Sampler(target, None), replace_kept(analytic), check.generator, check.probes)
     records = comparison.run(False)
     wrong = [record for record in records if record.wrong_count]
@@ -60,6 +62,20 @@ def replace_kept(analytic: Analytic) -> Analytic:
     analytic.kept = tuple(range(len(analytic.all_outputs)))
     analytic.outputs = analytic.all_outputs
     return analytic
+
+
+def _refuses(analytic: Analytic) -> bool:
+    """Whether the gradient's graph ends in a node that raises: autograd.grad passes it by in silence, backward() does not."""
+    waiting = [value.grad_fn for value in analytic.all_outputs if value.grad_fn is not None]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        if type(node).__name__ == "Error":
+            return True
+        fresh = {after for after, _ in node.next_functions if after is not None} - seen
+        seen |= fresh
+        waiting += fresh
+    return False
 
 
 def _gradient_target(first: Analytic, generator: torch.Generator) -> Target:
