@@ -116,6 +116,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--order", type=int, choices=[1, 2], default=1)
     parser.add_argument("--against", choices=["torch"], help="judge by torch's gradcheck as well")
     parser.add_argument("--json", metavar="FILE", help="write the counts to a file")
+    parser.add_argument("--label", choices=["right", "wrong"], help="the entries of one label")
     parser.add_argument("--only", default="", help="entries whose name contains this")
     return parser
 
@@ -141,6 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     dtype = getattr(torch, asked.dtype)
     entries = chosen(dtype, asked.explore, asked.order, asked.only)
+    if asked.label:
+        entries = [entry for entry in entries if entry.right == (asked.label == "right")]
     judge = assay_explore if asked.explore else assay_check(asked.order)
     outcomes = [judged(judge, entry, dtype) for entry in entries]
     written = {"assay": counts(outcomes)}
