@@ -19,12 +19,14 @@ from assay.gradients.analytic import Analytic
 from assay.gradients.sampling import BUDGET, Sampler
 
 Projection = Callable[[Tensor], Tensor]
-# One band holds derivatives within a factor 1000: beside thirteen digits that leaves ten for the smallest of a band.
-BAND = 1e3
+# One band holds derivatives within a factor 10,000: beside twelve digits that leaves eight for the smallest of a band.
+BAND = 1e4
 BANDS = 4
 FIRST = 0.07
 # Where the truncation and the rounding both leave more than this share of the derivative, other step sizes are tried.
 WANTED = 1e-9
+# Larger steps are tried only if they can be so many times larger: the bar shrinks no more than they grow.
+WORTH = 16
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def signs(count: int, generator: torch.Generator) -> Tensor:
 
 
 def bands(sizes: Tensor) -> list[Tensor]:
-    """Masks of entries whose `sizes` lie within a factor 1000 of each other, largest first; zeros join the last."""
+    """Masks of entries whose `sizes` lie within a factor 10,000 of each other, largest first; zeros join the last."""
     top = float(sizes.max()) if sizes.numel() else 0.0
     low = sizes[sizes > 0]
     if top == 0.0 or (low.numel() == sizes.numel() and float(low.min()) * BAND >= top):
@@ -236,7 +238,9 @@ def _blur(probe: Probe) -> float:
     Where gradient and measurement agree, a slope that is small by cancellation counts as the length of the gradient.
     """
     length = probe.size if probe.agrees else 0.0
-    slope = max(length, abs(float(np.nan_to_num(probe.measured))), 1e-9 * probe.natural, float(np.finfo(np.float64).tiny))
+    slope = max(
+        length, abs(float(np.nan_to_num(probe.measured))), 1e-9 * probe.natural, float(np.finfo(np.float64).tiny)
+    )
     return probe.bar / slope
 
 
@@ -262,7 +266,7 @@ def _shifts(probes: list[Probe], step: float) -> list[float]:
     worst = max(probes, key=_blur)
     down = [numeric.RATIO**-7]
     # A fifth of the unit, and no power of two: steps on the grid of floating-point numbers hide rounding.
-    up = [min(numeric.RATIO**6, 0.21 / step)] if step < 0.2 else []
+    up = [min(numeric.RATIO**6, 0.21 / step)] if step < 0.21 / WORTH else []
     if not np.isfinite(worst.bar) or worst.row > numeric.ROWS - 3:
         return down
     if quality > 1e-3:

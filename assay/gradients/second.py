@@ -35,7 +35,11 @@ def second_order(check: Check) -> list[Finding]:
     except GradientInputError as error:
         return [Finding("second order", "note", f"a second derivative is refused: {_reason(error)}")]
     if _refuses(analytic):
-        return [Finding("second order", "note", "a second derivative is refused: the backward is marked as differentiable once")]
+        return [
+            Finding(
+                "second order", "note", "a second derivative is refused: the backward is marked as differentiable once"
+            )
+        ]
     comparison = Comparison(Sampler(target, None), replace_kept(analytic), check.generator, check.probes)
     records = comparison.run(False)
     wrong = [record for record in records if record.wrong_count]

@@ -45,7 +45,13 @@ def varied(check: Check, layouts_only: bool = False) -> list[Finding]:
 def _varied(check: Check, layouts_only: bool) -> list[Finding]:
     found = [*_cotangent_layouts(check.analytic, check.generator), *_input_layouts(check)]
     target = check.reference
-    if layouts_only or not _allowed(target) or target.module is not None or check.constraint is not None or check.surrogate:
+    if (
+        layouts_only
+        or not _allowed(target)
+        or target.module is not None
+        or check.constraint is not None
+        or check.surrogate
+    ):
         return found
     count = 0
     choices = [*_values(target, check.generator), *_sizes(target)]

@@ -46,7 +46,9 @@ def test_a_fault_is_found_and_named(kind: str):
 
 
 def test_a_right_backward_has_no_fault():
-    report = check_gradient(sine(lambda dy, x: dy * x.cos()), {"x": normal(3, 4)}, order=2, modes=("reverse", "batched"))
+    report = check_gradient(
+        sine(lambda dy, x: dy * x.cos()), {"x": normal(3, 4)}, order=2, modes=("reverse", "batched")
+    )
     assert report.verdict == "agrees"
     assert report.wrong == ()
 

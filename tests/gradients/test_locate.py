@@ -78,7 +78,9 @@ def test_small_modules_are_checked_with_parameters_inputs_and_both_modes():
 
 
 def test_a_wrong_small_module_differs_through_a_loss():
-    report = check_module(Layer(5, [(1, 2, 0.5)]), (torch.ones(2, 5, dtype=torch.float64),), loss=lambda y: y.square().sum())
+    report = check_module(
+        Layer(5, [(1, 2, 0.5)]), (torch.ones(2, 5, dtype=torch.float64),), loss=lambda y: y.square().sum()
+    )
     assert report.verdict == "differs"
     assert [entry.index for record in report.entries for entry in record.wrong] == ["[1, 2]"]
 

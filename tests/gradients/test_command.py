@@ -1,0 +1,163 @@
+"""The command's body: exit codes, sentences, files; and people's own tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from assay.gradients import assert_gradients, check_gradient
+from assay.gradients.command import gradcheck_command
+
+SOURCE = '''
+import torch
+
+class LayerNorm(torch.autograd.Function):
+    """Forgets the term of the variance."""
+
+    @staticmethod
+    def forward(ctx, x):
+        s = (x.var(-1, keepdim=True, correction=0) + 1e-5).rsqrt()
+        y = (x - x.mean(-1, keepdim=True)) * s
+        ctx.save_for_backward(y, s)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        y, s = ctx.saved_tensors
+        return s * (dy - dy.mean(-1, keepdim=True))
+
+class Right(LayerNorm):
+    @staticmethod
+    def backward(ctx, dy):
+        y, s = ctx.saved_tensors
+        return s * (dy - dy.mean(-1, keepdim=True) - y * (dy * y).mean(-1, keepdim=True))
+
+class Pair:
+    @staticmethod
+    def forward(x, w):
+        return x * w, (x, w)
+
+    @staticmethod
+    def backward(saved, dy):
+        x, w = saved
+        return dy * w, dy * x
+
+def Pair_inputs():
+    return {"x": torch.ones(3, dtype=torch.float64), "w": torch.full((3,), 2.0, dtype=torch.float64)}
+
+def net():
+    return torch.nn.Linear(3, 2).double()
+
+def relu(x):
+    return x.relu()
+
+def relu_inputs():
+    return {"x": torch.tensor([0.0, 1.0], dtype=torch.float64)}
+
+def integer(x):
+    return (x > 0).long()
+
+def two(x, w):
+    return x * w
+'''
+
+
+@pytest.fixture(name="source")
+def written_source(tmp_path: Path) -> str:
+    path = tmp_path / "mine.py"
+    path.write_text(SOURCE, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "code"),
+    [
+        ("LayerNorm", ["x=float64[3,4]"], 1),
+        ("Right", ["x=float64[3,4]"], 0),
+        ("Right", ["x=float32[3,4]"], 0),
+        ("Pair", None, 0),
+        ("net", ["input=float64[4,3]"], 0),
+        ("relu", None, 3),
+        ("integer", ["x=float64[3]"], 2),
+        ("two", ["x=float64[3]"], 2),
+        ("two", None, 2),
+        ("Right", ["x=nonsense"], 2),
+        ("absent", None, 2),
+    ],
+)
+def test_exit_codes(source: str, name: str, inputs: list[str] | None, code: int, capsys: pytest.CaptureFixture[str]):
+    assert gradcheck_command(f"{source}:{name}", input=inputs) == code
+    shown = capsys.readouterr()
+    if code == 2:
+        assert shown.out == ""
+        assert len(shown.err.strip().splitlines()) == 1
+        assert "expected" in shown.err
+
+
+def test_a_wrong_layer_norm_is_explained(source: str, capsys: pytest.CaptureFixture[str]):
+    assert gradcheck_command(f"{source}:LayerNorm", input=["x=float64[3,4]"]) == 1
+    shown = capsys.readouterr().out
+    for words in ("differs", "d y[", "measured", "±", "term", "smallest failing input", "reproduce"):
+        assert words in shown
+    assert len(shown.splitlines()) <= 24
+
+
+def test_json_and_html_are_written(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    page = tmp_path / "report.html"
+    assert gradcheck_command(f"{source}:LayerNorm", input=["x=float64[3,4]"], json=True, html=page) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["verdict"] == "differs"
+    text = page.read_text(encoding="utf-8")
+    assert "<svg" in text
+    assert "http" not in text.replace("http://www.w3.org", "")
+
+
+def test_an_unreadable_target_and_a_missing_file_are_bad_use(capsys: pytest.CaptureFixture[str]):
+    assert gradcheck_command("nonsense") == 2
+    assert gradcheck_command("absent.py:f") == 2
+    assert gradcheck_command("no_such_package_at_all:f") == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 3
+
+
+def test_assert_gradients_fails_with_one_screen():
+    x = {"x": torch.linspace(-1, 1, 12, dtype=torch.float64).reshape(3, 4)}
+    assert assert_gradients(torch.sin, {"input": x["x"]}).verdict == "agrees"
+
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.square()
+
+        @staticmethod
+        def backward(ctx, dy):
+            return dy
+
+    with pytest.raises(AssertionError, match="what to do") as caught:
+        assert_gradients(Wrong.apply, x)
+    assert len(str(caught.value).splitlines()) <= 24
+
+
+def test_kinks_have_to_be_accepted():
+    x = {"input": torch.zeros(2, dtype=torch.float64)}
+    with pytest.raises(AssertionError, match="kink"):
+        assert_gradients(torch.relu, x)
+    assert assert_gradients(torch.relu, x, kinks=True).verdict == "kink"
+
+
+def test_two_numbers_that_differ_never_print_alike():
+    class Near(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 3.0 * x
+
+        @staticmethod
+        def backward(ctx, dy):
+            return dy * (3.0 + 3e-9)
+
+    report = check_gradient(Near.apply, {"x": torch.ones(2, dtype=torch.float64)})
+    entry = report.entries[0].wrong[0]
+    text = str(entry)
+    assert text.split("gradient ")[1].split(",")[0] != text.split("measured ")[1].split(" ")[0]
