@@ -63,6 +63,7 @@ class Entries:
         # Three steps from a 64th of the input's scale remove six orders: 1e-14, below the rounding at the last step.
         self.short, self.long = numeric.steps(start, 3), numeric.steps(max(reached, FIRST), 17)
         # The rounding of each output, (m,): that of its value, until the first pass has seen its terms.
+        self.copies: tuple[int, Tensor] | None = None
         self.base = np.nan_to_num(sampler.base.cpu().numpy())
         self.sizes = roundoff(sampler.target.inputs[sampler.target.wrt[0]]) * np.abs(self.base)
 
@@ -93,25 +94,35 @@ class Entries:
 
     def values(self, table: Table, part: NDArray[np.int64], ladder: numeric.Array) -> tuple[Tensor, Tensor]:
         """The function at +h and -h along the columns `part` of the table, (c, 2, rows, m), and at the input itself, (m,)."""
-        rows = self.sampler.at(table.position, self._points(table, part, ladder))
-        return rows[:-1].reshape(len(part), 2, ladder.size, -1), rows[-1]
-
-    def _points(self, table: Table, part: NDArray[np.int64], ladder: numeric.Array) -> Tensor:
-        """All perturbed inputs of the columns, and the input itself: (columns · 2 · rows + 1, n)."""
         value = self.sampler.target.inputs[table.position]
         point = (torch.view_as_real(value) if value.is_complex() else value).reshape(-1).to(torch.float64)
-        count = len(part) * 2 * ladder.size
-        index = torch.as_tensor(table.columns[part], device=point.device)
         both = np.concatenate([ladder, -ladder])
         moves = torch.as_tensor(both * table.unit[part, None], device=point.device)
-        project = self.projections.get(table.position)
-        if project is None:
-            points = point.repeat(count + 1, 1)
-            flat = torch.arange(count, device=point.device)
-            points[flat, index.repeat_interleave(2 * ladder.size)] += moves.reshape(-1)
-            return points
-        directions = torch.zeros(len(part), point.numel(), dtype=torch.float64)
-        directions[torch.arange(len(part)), index.cpu()] = 1.0
+        index = torch.as_tensor(table.columns[part], device=point.device)
+        if table.position in self.projections:
+            rows = self.sampler.at(table.position, self._projected(table.position, point, index, moves))
+        else:
+            rows = self._perturbed(table.position, point, index, moves)
+        return rows[:-1].reshape(len(part), 2, ladder.size, -1), rows[-1]
+
+    def _perturbed(self, position: int, point: Tensor, index: Tensor, moves: Tensor) -> Tensor:
+        """Outputs at the input with one entry moved, (moves + 1, m); the copies of the input are made once and put back."""
+        count = moves.numel()
+        if self.copies is None or self.copies[0] != position or self.copies[1].shape[0] < count + 1:
+            self.copies = position, point.repeat(count + 1, 1)
+        points = self.copies[1][-count - 1 :]
+        row, column = torch.arange(count, device=point.device), index.repeat_interleave(moves.shape[1])
+        kept = point[column]
+        points[row, column] = kept + moves.reshape(-1)
+        rows = self.sampler.at(position, points)
+        points[row, column] = kept
+        return rows
+
+    def _projected(self, position: int, point: Tensor, index: Tensor, moves: Tensor) -> Tensor:
+        """The input moved within its manifold, and the input itself: (moves + 1, n)."""
+        project = self.projections[position]
+        directions = torch.zeros(index.numel(), point.numel(), dtype=torch.float64)
+        directions[torch.arange(index.numel()), index.cpu()] = 1.0
         projected = torch.stack([project(direction) for direction in directions]).to(point.device)
-        points = (point + moves[:, :, None] * projected[:, None, :]).reshape(count, -1)
+        points = (point + moves[:, :, None] * projected[:, None, :]).reshape(moves.numel(), -1)
         return torch.cat([points, point[None]])

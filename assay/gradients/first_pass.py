@@ -52,8 +52,10 @@ def _single(
     (h/L)²/6. The largest bend of an output stands for all of its entries, because single ones vanish by symmetry.
     At a kink the bend is of the order of the slope itself.
     """
-    h = entries.short[0] * SMALL
     largest = np.maximum((table.sizes * table.unit).max(1, initial=0), np.finfo(np.float64).tiny)
+    # Rounding r and truncation h² are balanced at the cube root of r, which grows with the value over the slope.
+    ratio = float(np.median(noise / largest)) / numeric.UNIT
+    h = entries.short[0] * SMALL * float(np.clip(ratio ** (1 / 3), 1.0, 100.0))
     for part in entries.parts(table.position, columns, 1):
         slopes, bends = _slopes(entries, table, part, np.array([h]))
         table.measured.T[part] = slopes[:, 0]
