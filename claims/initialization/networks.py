@@ -14,6 +14,9 @@ Activation = Callable[[torch.Tensor], torch.Tensor]
 Start = Callable[[int, int, int], torch.Tensor]  # replicas, fan_out, fan_in -> w (R, out, in)
 
 
+GOLDEN = (5**0.5 - 1) / 2  # its multiples fill the unit interval evenly
+
+
 def start(widths: Sequence[int], weights: Start, replicas: int, biases: Start) -> list[torch.Tensor]:
     """Weights (R, out, in) and biases (R, out) of a net of these widths; a bias is a matrix with one column."""
     params = []
@@ -87,3 +90,22 @@ def random_in_place_of_zeros(sound: Any) -> Any:
 def highest(score: torch.Tensor, count: int) -> torch.Tensor:
     """Class one for the `count` highest scores: never balanced by chance, for balance is a case of its own."""
     return (score >= score.sort(descending=True).values[count - 1]).to(torch.float64)
+
+
+def plain(lib: Any, sd: float) -> Callable[..., torch.Tensor]:
+    """Normal weights of one standard deviation, whatever the widths."""
+    return lambda shape, *, generator: lib.normal(shape, sd=sd, generator=generator)
+
+
+def unequal(w: torch.Tensor, sd: float) -> torch.Tensor:
+    """Fixed unequal numbers of spread `sd` in place of equal ones."""
+    k = torch.arange(1, w.numel() + 1, dtype=w.dtype, device=w.device).reshape(w.shape)
+    return sd * torch.special.ndtri((k * GOLDEN).frac())
+
+
+def descent(lib: Any, lr: float) -> Any:
+    return lambda params, slopes, state: lib.sgd(params, slopes, state, lr=lr)
+
+
+def adam(lib: Any, lr: float) -> Any:
+    return lambda params, slopes, state: lib.adam(params, slopes, state, lr=lr)

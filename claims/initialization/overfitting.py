@@ -1,0 +1,117 @@
+"""Overfitting: what randomness of the start has to do with it, and what its scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from assay.claim import HOLDS, REFUTED, claim
+from assay.evidence import Evidence, at_most
+from assay.sabotage import instead
+from claims.initialization.networks import adam, drawn, squared_loss, start, unequal, zero
+from claims.lab.training import fit
+
+FEATURES, UNITS, CASES, UNSEEN = 6, 24, 12, 50
+REGRESSION = ["dense", "relu", "adam", "normal", "mean_squared_error"]
+
+
+def fixed_table(r: int, fan_out: int, fan_in: int, scale: float, device: torch.device) -> torch.Tensor:
+    """The same unequal weights for every replica, spread like normal ones: nothing about them is random."""
+    table = unequal(torch.empty(fan_out, fan_in, dtype=torch.float64, device=device), scale / fan_in**0.5)
+    return table.expand(r, -1, -1)
+
+
+def errors(lib: Any, params: list[torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean squared errors (R,) on the cases that the net was fitted to, and on unseen ones."""
+    parts = (slice(CASES), slice(CASES, None))
+    seen, unseen = (squared_loss(lib, lib.relu, x[:, part], y[:, part]) for part in parts)
+    params = list(fit(seen, params, adam(lib, 0.03), 150))
+    return seen(params, 0), unseen(params, 0)
+
+
+def gap(lib: Any, params: list[torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The generalisation gap (R,): the error on unseen cases minus that on those fitted."""
+    seen, unseen = errors(lib, params, x, y)
+    return unseen - seen
+
+
+def one_rectified_direction(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs x (n, cases, features) and y = relu(u · x) for a random direction u of each replica."""
+    x = torch.randn(n, CASES + UNSEEN, FEATURES, generator=g, dtype=torch.float64, device=g.device)
+    u = torch.nn.functional.normalize(
+        torch.randn(n, FEATURES, 1, generator=g, dtype=torch.float64, device=g.device), dim=1
+    )
+    return x, (x @ u)[..., 0].clamp_min(0)
+
+
+def random_start(lib: Any, scale: float, n: int, g: torch.Generator) -> list[torch.Tensor]:
+    def weights(r: int, fan_out: int, fan_in: int) -> torch.Tensor:
+        return drawn(lib.normal, g, sd=scale / fan_in**0.5)(r, fan_out, fan_in)
+
+    return start((FEATURES, UNITS, 1), weights, n, zero(g.device))
+
+
+@claim(
+    "gfg-32.9",
+    "It is the randomness of the initial weights that makes a net overfit.",
+    needs=REGRESSION,
+    setting={"scale": 0.1},
+    reading="randomness as such",
+    expect=REFUTED(
+        instead="Randomness does no harm: random weights overfit no more than a fixed table of the same spread; a "
+        "large spread does harm.",
+        by="a_large_random_scale_makes_a_net_overfit",
+    ),
+    sabotage={"a random start forty times as large": {"scale": instead(4.0)}},
+)
+def randomness_of_the_start_makes_a_net_overfit(lib: Any, trial: Any, scale: float) -> Evidence:
+    """Reading: paired runs on 12 cases: the generalisation gap is larger from random weights than from a fixed table of
+    unequal weights of spread 0.1.
+    Why not: the data have no preferred direction, so a fixed table is as good or bad as any draw of the same spread."""
+
+    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        x, y = one_rectified_direction(n, g)
+        fixed = start(
+            (FEATURES, UNITS, 1), lambda r, o, i: fixed_table(r, o, i, 0.1, g.device), n, zero(g.device)
+        )  # fmt: skip
+        return gap(lib, fixed, x, y), gap(lib, random_start(lib, scale, n, g), x, y)
+
+    return trial.prefers(pair, what="generalisation gap, fixed table against random weights")
+
+
+@claim(
+    "gfg-32.9",
+    "Random weights of a large scale make a net overfit.",
+    needs=REGRESSION,
+    setting={"large": 4.0},
+    reading="a large random scale",
+    expect=HOLDS,
+    sabotage={
+        "the same small scale on both sides": {"large": instead(0.1)},
+        "draws ignore the scale": {
+            "normal": lambda sound: lambda shape, *, sd, generator: sound(shape, sd=0.1, generator=generator)
+        },
+    },
+)
+def a_large_random_scale_makes_a_net_overfit(lib: Any, trial: Any, large: float) -> Evidence:
+    """Reading: paired runs on 12 cases, most fitted to an error below a hundredth of the target's variance: the
+    generalisation gap at scale 4 exceeds that at scale 0.1 by the variance of the target.
+    Why: large weights hardly turn while the few cases are fitted, so on unseen cases the net still answers at random,
+    with sixteen times the signal's size."""
+    variance = 0.5 - 1 / (2 * torch.pi)  # of relu(z) for standard normal z
+    fitted: list[torch.Tensor] = []
+
+    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        x, y = one_rectified_direction(n, g)
+        gaps = []
+        for scale in (0.1, large):
+            seen, unseen = errors(lib, random_start(lib, scale, n, g), x, y)
+            fitted.append(seen)
+            gaps.append(unseen - seen)
+        return gaps[0], gaps[1]
+
+    larger = trial.prefers(pair, margin=variance, what="generalisation gap, small against large scale")
+    return larger & at_most(
+        torch.cat(fitted).median(), 0.01 * variance, what="median error on the fitted cases is too large by"
+    )
