@@ -151,14 +151,14 @@ class Comparison:
         return True
 
     def _start(self, position: int) -> float:
-        """The first step of the short pass: a 64th of the scale that the screen ended on, or less where it had to go deep.
+        """The first step of the first pass: a 16th of the step that the screen ended on, or less where it had to go deep.
 
         A random direction moves an inner product of n terms sqrt(n) times as far as one entry does; the fourth root is the
         middle between that and a function of the entry alone.
         """
         n = self.screen.units[position].numel()
         reached = self.screen.reached.get(position, FIRST)
-        return float(min(reached / 4, 16 * self.screen.settled.get(position, reached) * n**0.25))
+        return float(min(reached / 16, 16 * self.screen.settled.get(position, reached) * n**0.25))
 
     def table(self, position: int, sharp: bool = False) -> Table:
         if self.jacobians is None:

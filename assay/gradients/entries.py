@@ -53,14 +53,14 @@ class Entries:
         *,
         projections: Mapping[int, Projection] | None = None,
         tolerance: float = 0.0,
-        start: float = FIRST / 4,
+        start: float = FIRST / 16,
         reached: float = FIRST,
         noisy: bool = False,
         sharp: bool = False,
     ) -> None:
         self.sampler, self.analytic, self.projections = sampler, analytic, projections or {}
         self.tolerance, self.noisy, self.sharp = tolerance, noisy, sharp
-        # Three steps from a 64th of the input's scale remove six orders: 1e-14, below the rounding at the last step.
+        # Three steps from a 230th of the input's scale remove six orders: truncation far below the rounding at the last step.
         self.short, self.long = numeric.steps(start, 3), numeric.steps(max(reached, FIRST), 17)
         # The rounding of each output, (m,): that of its value, until the first pass has seen its terms.
         self.copies: tuple[int, Tensor] | None = None

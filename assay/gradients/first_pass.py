@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from assay.gradients import numeric
-from assay.gradients.screen import roundoff
+from assay.gradients.screen import FIRST, roundoff
 from assay.gradients.table import Table
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ SAMPLE = 32
 AUDIBLE = 16
 # A single difference steps by this share of the first of three steps: 3e-6 of the input's scale, the cube root of the
 # rounding halved, where truncation is a tenth of rounding on a function of unit length scale.
-SMALL = 3e-6 / 0.0175
+SMALL = 3e-6 / (FIRST / 16)
 # A bend of a thousandth of the slope means a length scale of a thousand steps or less: measured again with care.
 BENT = 1e-3
 
