@@ -165,16 +165,16 @@ class Landscape:
             )
         self.w: Tensor | None = None
         self.field: Field
-        gradients = self._gradients(module)
         self.replica, self.arguments = self._measured(module)
+        gradients = self._gradients(self.replica, self.arguments)
+        self.precision = self._precision(module, gradients) if self.replica is not module else []
         tensors = [p.detach() for name, p in self.replica.named_parameters() if name in self.parameters]
         with torch.no_grad():
             self.base = self._outputs(self.replica, self.arguments)
         assert self.w is not None
         natural = float((self.base * self.w).norm())
         unit = max(roundoff(tensor) for tensor in tensors)
-        own = max(roundoff(p) for p in self.parameters.values())
-        self.field = Field(tensors, gradients, self._value, seed, natural=natural, unit=unit, own=own)
+        self.field = Field(tensors, gradients, self._value, seed, natural=natural, unit=unit, own=unit)
 
     def _outputs(self, module: nn.Module, inputs: Mapping[Any, Any]) -> Tensor:
         state = {name: value.clone() for name, value in module.named_buffers()}
@@ -195,16 +195,39 @@ class Landscape:
             )
         return joined(found)
 
-    def _gradients(self, module: nn.Module) -> list[Tensor]:
-        outputs = self._outputs(module, self.inputs)
-        self.w = signs(outputs.numel(), self.generator).to(outputs.device)
+    def _gradients(self, module: nn.Module, inputs: Mapping[Any, Any]) -> list[Tensor]:
+        parameters = [p for name, p in module.named_parameters() if name in self.parameters]
+        outputs = self._outputs(module, inputs)
+        if self.w is None:
+            self.w = signs(outputs.numel(), self.generator).to(outputs.device)
         if not outputs.requires_grad:
-            return [torch.zeros_like(p) for p in self.parameters.values()]
-        found = torch.autograd.grad((outputs * self.w).sum(), list(self.parameters.values()), allow_unused=True)
-        return [
-            torch.zeros_like(p) if g is None else g.contiguous()
-            for g, p in zip(found, self.parameters.values(), strict=True)
-        ]
+            return [torch.zeros_like(p) for p in parameters]
+        found = torch.autograd.grad((outputs * self.w).sum(), parameters, allow_unused=True)
+        return [torch.zeros_like(p) if g is None else g.contiguous() for g, p in zip(found, parameters, strict=True)]
+
+    def _precision(self, module: nn.Module, wide: list[Tensor]) -> list[Finding]:
+        """The module's gradient in its own dtype against that of its float64 replica.
+
+        Rounding stays near the unit roundoff times the square root of the lengths summed over; the square root of the unit
+        roundoff is far above that, and below the mistakes that a wrong narrow path makes.
+        """
+        found = []
+        for (name, parameter), own, exact in zip(
+            self.parameters.items(), self._gradients(module, self.inputs), wide, strict=True
+        ):
+            typical = float(torch.linalg.vector_norm(exact, dtype=torch.float64)) / max(1, exact.numel()) ** 0.5
+            excess = (
+                (own.to(exact.dtype) - exact).abs_().sub_(exact.abs().clamp_min_(typical), alpha=roundoff(own) ** 0.5)
+            )
+            count = int((excess > 0).sum())
+            if count:
+                place = int(excess.argmax())
+                sentence = (
+                    f"in {str(parameter.dtype).removeprefix('torch.')} the gradient of {name}{where(place, parameter)} is "
+                    f"{float(own.view(-1)[place]):.8g}, in float64 {float(exact.view(-1)[place]):.8g} ({count} entries)"
+                )
+                found.append(Finding("precision", "wrong", sentence))
+        return found
 
     def _measured(self, module: nn.Module) -> tuple[nn.Module, Mapping[Any, Any]]:
         if all(p.dtype == torch.float64 for p in self.parameters.values()):
@@ -248,35 +271,24 @@ class Landscape:
         return found
 
     def findings(self, result: Search) -> list[Finding]:
-        """How the search ended: the rest clean under two seeds, or not."""
+        """How the search ended, the rest clean under two seeds or not, and what the module's own dtype does."""
+        return [*self.precision, self._ended(result)]
+
+    def _ended(self, result: Search) -> Finding:
         if result.dense:
-            return [
-                Finding(
-                    "location",
-                    "note",
-                    "more than half of a random sample of entries is wrong: the whole gradient differs",
-                )
-            ]
-        if result.complete:
-            return [
-                Finding(
-                    "location",
-                    "holds",
-                    f"apart from {len(result.wrong)} located entries the gradient agrees under two fresh seeds",
-                )
-            ]
-        if result.wrong:
-            return [
-                Finding("location", "note", f"more entries are wrong than the {len(result.wrong)} that were located")
-            ]
-        off = f"{abs(result.last.analytic - result.last.measured):.2e} (bar {result.last.bar:.1e})"
-        return [
-            Finding(
-                "location",
-                "wrong",
-                f"the gradient differs by {off} along random directions; no single entry could be located",
+            return Finding(
+                "location", "note", "more than half of a random sample of entries is wrong: the whole differs"
             )
-        ]
+        count = len(result.wrong)
+        if result.complete:
+            return Finding(
+                "location", "holds", f"apart from {count} located entries the gradient agrees under two fresh seeds"
+            )
+        if count:
+            return Finding("location", "note", f"more entries are wrong than the {count} that were located")
+        off = f"{abs(result.last.analytic - result.last.measured):.2e} (bar {result.last.bar:.1e})"
+        sentence = f"the gradient differs by {off} along random directions; no single entry could be located"
+        return Finding("location", "wrong", sentence)
 
     def _entry(self, name: str, parameter: Tensor, at: int, one: Measured) -> Entry:
         return Entry(f"parameter {name}", where(at, parameter), "<w, y>", one.analytic, one.measured, one.bar)

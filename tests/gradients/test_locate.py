@@ -58,6 +58,20 @@ def test_a_right_large_module_agrees_and_is_left_as_it_was(dtype: torch.dtype):
     assert module.weight.grad is None
 
 
+def test_a_narrow_module_is_searched_on_a_wide_replica_and_held_against_it():
+    report = check_module(Layer(200, [(3, 7, 1 + 1e-3)], torch.float32), ("float32[3,200]",))
+    assert [entry.index for record in report.entries for entry in record.wrong] == ["[3, 7]"]
+
+    class Narrow(Layer):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.wrong = [(2, 5, 1.5)] if x.dtype is torch.float32 else []
+            return super().forward(x)
+
+    narrow = check_module(Narrow(200, [], torch.float32), ("float32[3,200]",))
+    assert narrow.verdict == "differs"
+    assert "weight[2, 5]" in narrow.explain()
+
+
 def test_one_wrong_entry_of_a_large_input_is_located():
     def tanh(x):
         return Product.apply(torch.eye(1, dtype=torch.float64), x[:, None], [(31_234, 0, 1.5)]).tanh()
