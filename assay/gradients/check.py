@@ -52,30 +52,16 @@ def check_gradient(
     differ (True), or to be that of another function. `variations`: "layouts" skips the changed values and sizes, False the layouts too.
     Raises GradientInputError when there is nothing that can be checked.
     """
-    started = time.perf_counter()
     target = resolve(fn, inputs, wrt=wrt, backward=backward, cotangent=cotangent, device=device, hyper=hyper)
+    asked = {"wrt": wrt, "order": order if order != 1 else None, "entries": entries}
+    words = "".join(f", {name}={value!r}" for name, value in asked.items() if value is not None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         check = Check(target, seed, probes or 2, tolerance or 0.0, constraint, surrogate)
         records = check.compare(entries == "all")
         wrong = any(record.wrong_count for record in records)
         findings = check.findings(order, modes, False if wrong else variations)
-    words = "".join(
-        f", {name}={value!r}"
-        for name, value in (("wrt", wrt), ("order", order if order != 1 else None), ("entries", entries))
-        if value is not None
-    )
-    return GradientReport(
-        target=target.label,
-        verdict=overall(records, findings),
-        entries=tuple(records),
-        findings=tuple(findings),
-        guess=check.guess(),
-        seed=seed,
-        line=f"check_gradient({target.label}, inputs{words}, seed={seed})",
-        forwards=check.forwards,
-        seconds=time.perf_counter() - started,
-    )
+    return check.report(records, findings, f"check_gradient({target.label}, inputs{words}, seed={seed})")
 
 
 class Check:
@@ -90,6 +76,7 @@ class Check:
         constraint: Any = None,
         surrogate: bool | Callable[..., Any] = False,
     ) -> None:
+        self.started, self.seed = time.perf_counter(), seed
         self.generator = torch.Generator().manual_seed(seed)
         self.probes, self.tolerance, self.constraint, self.surrogate = probes, tolerance, constraint, surrogate
         self.target, self.analytic, self.observed, self.observed_values = observe(target, self.generator)
@@ -131,6 +118,19 @@ class Check:
 
     def guess(self) -> str:
         return guess(self.comparison) if self.comparison is not None else ""
+
+    def report(self, records: Sequence[InputEntries], findings: Sequence[Finding], line: str) -> GradientReport:
+        return GradientReport(
+            target=self.target.label,
+            verdict=overall(records, findings),
+            entries=tuple(records),
+            findings=tuple(findings),
+            guess=self.guess(),
+            seed=self.seed,
+            line=line,
+            forwards=self.forwards,
+            seconds=time.perf_counter() - self.started,
+        )
 
     @property
     def forwards(self) -> int:
