@@ -44,7 +44,9 @@ def gradcheck(session: nox.Session) -> None:
     """Check every component's backward, and print the checker's rates on its corpus."""
     install(session, "dev")
     session.env["OMP_NUM_THREADS"] = "1"
-    session.run("python", "-m", "tests.gradients.corpus.rates", *session.posargs)
+    session.run("python", "-m", "tests.reference.table")
+    for options in ([], ["--dtype", "float32"], ["--order", "2"], ["--explore"]):
+        session.run("python", "-m", "tests.gradients.corpus.rates", *options, *session.posargs)
 
 
 @nox.session
@@ -52,7 +54,8 @@ def benchmarks(session: nox.Session) -> None:
     """Ratios measured in one run; skipped by the tests session."""
     install(session, "dev")
     session.env["OMP_NUM_THREADS"] = "1"
-    session.run("pytest", "benchmarks", "-p", "no:xdist", *session.posargs)
+    for table in ("speed", "resolution", "honesty"):
+        session.run("python", "-m", f"benchmarks.gradients.{table}", *session.posargs)
 
 
 @nox.session

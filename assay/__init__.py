@@ -1,17 +1,13 @@
 """Assay puts what people say about deep learning to the test, and checks gradients.
 
-The public names; each is imported when it is first used, so that `import assay` and the pytest plugin stay light.
+The public names; each is imported when it is first used, so that `import assay` and the pytest plugin stay light. What a
+claim is written with is in `assay.claim`, `assay.evidence`, `assay.strategies` and `assay.decide.proofs`.
 """
 
 from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "claim": "claim",
-    "HOLDS": "claim",
-    "REFUTED": "claim",
-    "CONDITIONAL": "claim",
-    "CORRECTION": "claim",
     "Evidence": "evidence",
     "Subject": "subject",
     "AssayError": "errors",

@@ -193,7 +193,9 @@ def _validate(made: Claim, has_cases: bool) -> None:
             f"{where} has both given and cases, expected one; draw values with given=, or list the whole domain with cases="
         )
     if made.exhaustive and not has_cases:
-        raise ClaimError(f"{where} is exhaustive without cases; list the whole domain with cases=, or leave exhaustive out")
+        raise ClaimError(
+            f"{where} is exhaustive without cases; list the whole domain with cases=, or leave exhaustive out"
+        )
     if has_cases and not made.cases:
         raise ClaimError(f"{where} has no cases: its domain is empty; list at least one case")
     if not isinstance(made.expect, Expectation):

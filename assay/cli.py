@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import json as jsons
 import os
 import sys
 from pathlib import Path
@@ -81,6 +81,26 @@ def show(word: Annotated[str, typer.Argument(help="a statement id, a claim id or
 
 
 @app.command()
+def gradcheck(
+    target: Annotated[str, typer.Argument(help="pkg.module:name or file.py:name")],
+    input: Annotated[list[str] | None, typer.Option(help="an input: x=float64[3,4]; repeat for each")] = None,
+    explore: Annotated[
+        bool, typer.Option("--explore", help="search shapes and values for the smallest failing input")
+    ] = False,
+    order: Annotated[int, typer.Option(min=1, max=2, help="2 checks the gradient's gradient too")] = 1,
+    entries: Annotated[str | None, typer.Option(help="all: measure every entry")] = None,
+    json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
+    html: Annotated[Path | None, typer.Option(help="write the report as HTML to this file")] = None,
+    seed: Annotated[int, typer.Option(help="seed of every random choice")] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda")] = None,
+) -> None:
+    """Check a gradient; exit status 0 agrees, 1 differs, 3 kink or unresolved, 2 bad use."""
+    from assay.gradients.command import gradcheck_command
+
+    raise typer.Exit(gradcheck_command(target, input, explore, order, entries, json, html, seed, device))
+
+
+@app.command()
 def diff(old: Path, new: Path) -> None:
     """Compare two runs (results.json or index.html): flipped verdicts first, then numbers, then environment."""
     from assay.report import diff as runs
@@ -114,7 +134,7 @@ def read_results(path: Path) -> dict[str, Any]:
     from assay.report.schema import validate
 
     try:
-        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        results: dict[str, Any] = jsons.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"results {path} cannot be read: {error}; run assay run first") from error
     validate(results)

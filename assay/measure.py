@@ -119,7 +119,7 @@ class _Domain:
             self.result.problem = f"{worst.what}: {worst.why or 'not a number'}{described({**values, **self.setting})}"
         if worst.outcome == "fails":
             shown = worst.detail.get("counterexample") or {
-                name: show(value) for name, value in {**values, **self.setting}.items()
+                name: show(value) for name, value in {**values, **self.setting}.items() if not callable(value)
             }
             self.result.counterexample = {
                 "values": shown, "fact": worst.what, "measured": _finite(worst.measured), "allowed": _finite(worst.allowed),
@@ -210,7 +210,10 @@ class _Seen:
         self._ranges[name] = (min(old[0], low), max(old[1], high))
 
     def summary(self) -> dict[str, str]:
-        text = {name: f"from {low:g} to {high:g}" for name, (low, high) in self._ranges.items()}
+        text = {
+            name: f"{low:g}" if low == high else f"from {low:g} to {high:g}"
+            for name, (low, high) in self._ranges.items()
+        }
         for name, shapes in self._shapes.items():
             largest = max(shapes, key=math.prod)
             text[name] = f"{len(shapes)} shapes up to {largest}" + (f", entries {text[name]}" if name in text else "")
@@ -233,11 +236,10 @@ def show(value: Any) -> str:
         if shown.numel() <= SHOWN_ENTRIES:
             return f"{shown.tolist()} ({kind})"
         return f"{kind}{list(shown.shape)} beginning {shown.flatten()[:4].tolist()}"
-    if callable(value):
-        return getattr(value, "__name__", type(value).__name__)
     return repr(value)
 
 
 def described(values: Mapping[str, Any]) -> str:
     """Where it happened, for the end of a message; nothing for a claim without values."""
-    return f" (at {', '.join(f'{name} = {show(value)}' for name, value in values.items())})" if values else ""
+    shown = [f"{name} = {show(value)}" for name, value in values.items() if not callable(value)]
+    return f" (at {', '.join(shown)})" if shown else ""

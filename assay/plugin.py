@@ -6,8 +6,9 @@ Inert outside the claims folder, and light: torch is imported only when there is
 from __future__ import annotations
 
 import resource
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,14 @@ from assay.config import Config, load_config
 from assay.errors import AssayError
 
 CONFIG = pytest.StashKey[Config]()
+
+
+@pytest.fixture
+def assert_gradients() -> Callable[..., Any]:
+    """`assay.assert_gradients`, for tests that would rather not import it."""
+    from assay.gradients import assert_gradients as check
+
+    return check
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

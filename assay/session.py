@@ -194,7 +194,7 @@ def _conclude(document: dict[str, Any], request: Request, config: Config, consol
     from assay.report.terminal import summary
 
     (request.out / "index.html").write_text(render(document), encoding="utf-8")
-    summary(document, console)
+    summary(document, console, [request.out / name for name in ("index.html", "results.json", "junit.xml")])
     for line in drift(document, load_record(config.record)):
         console.print(f"verdict changed: {line}", markup=False, highlight=False)
     if request.record:

@@ -72,7 +72,7 @@ def load_subjects(package: str) -> dict[str, Subject]:
     for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
         try:
             subject = getattr(importlib.import_module(f"{package}.{info.name}"), "subject", None)
-        except Exception as error:  # noqa: BLE001 - somebody's code may raise anything at import
+        except Exception as error:
             raise SubjectError(
                 f"subject module {package}.{info.name} cannot be imported: {type(error).__name__}: {error}; mend the file"
             ) from error

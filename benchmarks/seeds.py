@@ -2,14 +2,15 @@
 
     python -m benchmarks.seeds [--first 1] [--last 200] [--subject reference] [--workers 2] [ID ...]
 
-A claim counts as sampled if its evidence spends false-alarm probability or draws from `trial`. Only the claim is run, not its controls: the
-question is whether the verdict flips. Results are kept per claim as they come, so an interrupted run goes on where it stopped;
+Every claim that draws from `trial` is run; one whose evidence spends no false-alarm probability gets 20 seeds. Only the claim is run, not
+its controls: the question is whether the verdict flips. Results are kept per claim as they come, so an interrupted run goes on where it stopped;
 a claim whose source has changed is run again.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import inspect
 import json
@@ -29,6 +30,9 @@ from assay.measure import Conditions
 from assay.registry import choose, load_claims
 from assay.subject import load_subjects
 
+WITHOUT_TEST = (
+    20  # seeds for claims that draw data but make no sampled decision: nothing there has an error rate to check
+)
 RESULT = Path(__file__).parent / "results" / "seeds.json"
 
 
@@ -46,11 +50,27 @@ def verdicts(task: tuple[str, str, int, int]) -> tuple[str, dict[str, Any]]:
     played = load_subjects(config.subjects)[subject]
     started, found = time.perf_counter(), {}
     for seed in range(first, last + 1):
-        found[seed] = decide(claim, played, Conditions(seed=seed, examples=10), {}, "claim", shrink=False).verdict
+        outcome = decide(claim, played, Conditions(seed=seed, examples=10), {}, "claim", shrink=False)
+        found[seed] = outcome.verdict
+        if len(found) == WITHOUT_TEST and not any(m.false_alarm for m in outcome.measurements):
+            break
     commonest = Counter(found.values()).most_common(1)[0][0]
     odd = {seed: verdict for seed, verdict in found.items() if verdict != commonest}
     seconds = round(time.perf_counter() - started, 1)
-    return claim_id, {"verdict": commonest, "differ": odd, "seconds": seconds, "source": fingerprint(claim)}
+    return claim_id, {
+        "verdict": commonest,
+        "seeds": len(found),
+        "differ": odd,
+        "seconds": seconds,
+        "source": fingerprint(claim),
+    }
+
+
+@functools.cache
+def seconds_of_last_run() -> dict[str, float]:
+    """How long each claim took in the last `assay run`, if its results are still there."""
+    path = Path("reports/results.json")
+    return {c["id"]: c["seconds"] for c in json.loads(path.read_text())["claims"]} if path.is_file() else {}
 
 
 def sampled(claim: Claim, subject: Any) -> bool:
@@ -81,6 +101,9 @@ def main() -> int:
         for cid in ids
         if cid not in done and sampled(claims[cid], subject)
     ]
+    todo.sort(
+        key=lambda task: seconds_of_last_run().get(task[0], 0.0)
+    )  # an interrupted sweep has then covered the most claims
     with multiprocessing.get_context("spawn").Pool(asked.workers) as pool:
         for count, (claim_id, found) in enumerate(pool.imap_unordered(verdicts, todo), 1):
             done[claim_id] = found

@@ -27,7 +27,9 @@ class Differentiable:
 
     def __call__(self, *tensors: torch.Tensor, **hyper: Any) -> torch.Tensor:
         if not any(isinstance(t, torch.Tensor) for t in tensors):
-            raise ValueError(f"{self.name} got no tensor: {[type(t).__name__ for t in tensors]}, expected tensors first")
+            raise ValueError(
+                f"{self.name} got no tensor: {[type(t).__name__ for t in tensors]}, expected tensors first"
+            )
         return _Bridge.apply(_Call(self, hyper), *tensors)[0]
 
     @property

@@ -58,11 +58,13 @@ def floordiv(a: Term, b: Term) -> Term:
 
 def ratio(a: Term, b: Term) -> Term:
     """a / b as an exact fraction, never rounded."""
-    return z3.ToReal(_term(a)) / z3.ToReal(_term(b)) if _symbolic(a, b) else Fraction(a) / Fraction(b)
+    return _real(a) / _real(b) if _symbolic(a, b) else Fraction(a) / Fraction(b)
 
 
-def _term(value: Term) -> Term:
-    return z3.IntVal(value) if isinstance(value, int) else value
+def _real(value: Term) -> Term:
+    if isinstance(value, z3.ArithRef):
+        return z3.ToReal(value) if value.is_int() else value
+    return z3.RealVal(value)
 
 
 def proved(

@@ -28,6 +28,9 @@ MARGIN = 3.0
 FLAT = 1e-5
 # Puts every contradicted slope behind every other: bars span far less than this factor.
 VAGUE = 1e60
+# Two differences that happen to coincide do not make a slope exact: it carries the roundings of a difference, a quotient and, for each
+# further column, of a product, a difference and a quotient.
+ROUNDINGS = 2 + 3 * (COLUMNS - 1)
 UNIT = float(np.finfo(np.float64).eps) / 2
 
 
@@ -104,7 +107,8 @@ def _candidates(slopes: Array, ladder: Array, noise: Array) -> tuple[Array, Arra
     best, value = np.full(slopes.shape, np.inf), np.full(slopes.shape, np.nan)
     for column in table(slopes):
         bars = np.full(slopes.shape, np.inf)
-        bars[..., 1:] = SAFETY * np.maximum(np.abs(np.diff(column, axis=-1)), (noise / ladder)[..., 1:])
+        doubt = np.maximum(np.abs(np.diff(column, axis=-1)), (noise / ladder)[..., 1:])
+        bars[..., 1:] = np.maximum(SAFETY * doubt, ROUNDINGS * UNIT * np.abs(column[..., 1:]))
         better = bars < best
         best, value = np.where(better, bars, best), np.where(better, column, value)
     return best, value

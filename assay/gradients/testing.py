@@ -1,11 +1,8 @@
-"""For people's own tests: `assert_gradients`, and a pytest fixture of that name."""
+"""For people's own tests: `assert_gradients`; the pytest plugin offers it as a fixture of the same name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
-
-import pytest
 
 from assay.gradients.check import check_gradient
 from assay.gradients.report import GradientReport
@@ -28,9 +25,3 @@ def assert_gradients(fn: Any, inputs: Any, *, kinks: bool = False, **options: An
         return report
     lines = report.summary().splitlines()
     raise AssertionError("\n".join([*lines[:-1][:20], f"  what to do: {ADVICE[report.verdict]}", lines[-1]]))
-
-
-@pytest.fixture(name="assert_gradients")
-def assert_gradients_fixture() -> Callable[..., GradientReport]:
-    """`assert_gradients` as a fixture."""
-    return assert_gradients

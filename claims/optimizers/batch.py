@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
-from assay.evidence import at_least, at_most, close, curve, equal, within
+from assay.claim import CONDITIONAL, HOLDS, claim
+from assay.evidence import at_least, at_most, close, equal
 from assay.sabotage import instead
 from assay.strategies import seeds, sizes
 from claims.lab.regression import batch_descent, distance, gaussian
@@ -47,36 +46,6 @@ def batch_gradient_is_the_gradient_of_the_whole_sets_loss(lib, trial, seed, n, d
         scale=terms.mean(-2),
         what="mean of sample gradients differs from the gradient by",
     )
-
-
-def gradient_flops(lib, trial, n, d):
-    """Floating-point operations in matrix products of one full gradient by backpropagation, counted as they are executed."""
-    x = trial.normal(n, d, stream=("flops", n, d))
-    w = torch.zeros(1, d, dtype=torch.float64, device=trial.device, requires_grad=True)
-    with FlopCounterMode(display=False) as counter:
-        lib.dense(x, w, None).square().mean().backward()
-    return counter.get_total_flops()
-
-
-@claim(
-    "ib-21.2",
-    "The price of one batch step grows in proportion to the training set.",
-    needs=["dense"],
-    also=["gfg-25.5"],
-    cases=[{"n": 2**k} for k in range(6, 13)],
-    setting={"used": lambda n: n},
-    expect=HOLDS,
-    kind="comparative",
-    sabotage={
-        "uses 32 samples whatever n is": {"used": lambda sound: lambda n: 32},
-        "uses the square root of n": {"used": lambda sound: lambda n: int(n**0.5)},
-    },
-)
-def a_batch_step_costs_in_proportion_to_the_set(lib, trial, n, used):
-    """Reading: twice the samples take exactly twice the floating-point operations of one gradient.
-    Why: every sample passes forward and backward once; counted while the products run, not timed."""
-    ratio = gradient_flops(lib, trial, used(2 * n), 8) / gradient_flops(lib, trial, used(n), 8)
-    return within(ratio, 2.0, 0.0, what="cost ratio of 2n to n samples differs from two by", why="counts are exact")
 
 
 SURFACES = {
@@ -158,91 +127,6 @@ def enough_time_gives_the_best_answer(lib, trial, surface):
 
 
 @claim(
-    "ib-21.4",
-    "One step of batch descent stays cheap when features are added.",
-    needs=["dense"],
-    cases=[{"d": 2**k} for k in range(3, 9)],
-    reading="the price of one step",
-    setting={"flops": gradient_flops},
-    expect=HOLDS,
-    kind="comparative",
-    sabotage={
-        "solves the normal equations": {
-            "flops": lambda sound: lambda lib, trial, n, d: normal_equation_flops(trial, n, d)
-        },
-    },
-)
-def a_step_is_linear_in_the_features(lib, trial, d, flops):
-    """Reading: twice the features take exactly twice the floating-point operations of one gradient.
-    Why: a gradient touches each of the n·d inputs a fixed number of times, while the normal equations need all n·d² products."""
-    ratio = flops(lib, trial, 64, 2 * d) / flops(lib, trial, 64, d)
-    return within(
-        ratio, 2.0, 0.0, what="cost ratio of 2d to d features differs from two by", why="counts are exact"
-    ) & at_least(gradient_flops(lib, trial, 64, d), 1, what="the counter saw too few operations by")
-
-
-def normal_equation_flops(trial, n, d):
-    """Operations in the products XᵀX and Xᵀy."""
-    x, y = trial.normal(n, d, stream=("flops", n, d)), trial.normal(n, 1, stream=("target", n))
-    with FlopCounterMode(display=False) as counter:
-        _ = x.mT @ x, x.mT @ y
-    return counter.get_total_flops()
-
-
-def steps_to_reach(lib, trial, d, spread):
-    """Updates with the best constant rate until the distance has fallen to a thousandth, for curvatures from 1 to spread."""
-    curvature = torch.logspace(
-        0, torch.log10(torch.tensor(float(spread))).item(), d, dtype=torch.float64, device=trial.device
-    )
-    w, steps = torch.ones(d, dtype=torch.float64, device=trial.device), 0
-    while float(w.abs().max()) > 1e-3 and steps < 20_000:
-        (w,), _ = lib.sgd([w], [curvature * w], None, lr=2 / (1 + float(curvature[-1])))
-        steps += 1
-    return steps
-
-
-@claim(
-    "ib-21.4",
-    "The whole descent scales well when features are added.",
-    needs=["sgd"],
-    cases=[{"d": d} for d in (4, 16, 64)],
-    setting={"spread": lambda d: d**2},
-    reading="the price of the whole descent",
-    expect=REFUTED(
-        instead="The number of steps grows with the condition number of the features, whatever their number: badly scaled features make descent slow.",
-        by="steps_grow_with_the_condition_number",
-    ),
-    sabotage={"features equally scaled": {"spread": instead(lambda d: 3.0)}},
-)
-def the_whole_descent_scales_well(lib, trial, d, spread):
-    """Reading: with d features whose curvatures spread as d², the steps to a thousandth of the distance stay below 20.
-    Why it fails: the best constant rate shrinks the distance by (κ - 1)/(κ + 1) a step, κ the condition number."""
-    return at_most(steps_to_reach(lib, trial, d, spread(d)), 20, what="steps exceed twenty by")
-
-
-@claim(
-    "ib-21.4",
-    "The steps that descent needs follow the condition number.",
-    needs=["sgd"],
-    cases=[{"spread": 10.0**k} for k in range(1, 4)],
-    reading=CORRECTION,
-    expect=HOLDS,
-    sabotage={"steps half as long": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=lr / 2)}},
-)
-def steps_grow_with_the_condition_number(lib, trial, spread):
-    """Reading: the steps to a thousandth equal ln 1000 / ln((κ + 1)/(κ - 1)), rounded up.
-    Why: with rate 2/(1 + κ) the extreme coordinates shrink by exactly (κ - 1)/(κ + 1); one step is left for rounding."""
-    expected = torch.log(torch.tensor(1000.0)) / torch.log(torch.tensor((spread + 1) / (spread - 1)))
-    return within(
-        steps_to_reach(lib, trial, 8, spread),
-        float(expected.ceil()),
-        1,
-        what="steps differ from the formula by",
-        why="one step for rounding",
-    )
-
-
-@claim(
     "ib-22.12",
     "Batch descent gives the same run every time; stochastic descent gives another with each seed.",
     needs=["mean_gradient", "sgd", "epoch_batches"],
@@ -317,66 +201,6 @@ def order_does_not_matter_to_batch_descent(lib, trial, seed, n, size):
         scale=scale.expand_as(plain),
         what="weights after another order differ by",
     ) & equal(updates, 20 * -(-n // size(n)), what="updates in 20 epochs")
-
-
-@claim(
-    "gfg-25.4",
-    "Each step of batch descent points straight at the optimum.",
-    needs=["mean_gradient"],
-    cases=[{"spread": s} for s in (1.0, 10.0, 100.0, 1000.0)],
-    expect=CONDITIONAL("all curvatures are equal", within=lambda spread: spread == 1.0),
-    sabotage={"the Newton direction": {"mean_gradient": lambda sound: lambda g: newton(sound(g), g)}},
-)
-def batch_descent_points_straight_at_the_optimum(lib, trial, spread):
-    """Reading: over 360 directions, the cosine between -g and the way to the optimum is one up to rounding.
-    Why not: in a valley of condition number κ the cosine falls to 2√κ/(1 + κ), so the path bends and, at large rates, zigzags."""
-    return at_least(cosines(lib, trial, spread).min(), 1 - 1e-12, what="smallest cosine falls short of one by")
-
-
-@claim(
-    "gfg-25.4",
-    "The worst angle of the gradient follows the condition number.",
-    needs=["mean_gradient"],
-    cases=[{"spread": s} for s in (2.0, 10.0, 100.0)],
-    reading=CORRECTION,
-    expect=HOLDS,
-    sabotage={"follows one axis only": {"mean_gradient": lambda sound: lambda g: sound(g) * g.new_tensor([1.0, 0.0])}},
-)
-def the_worst_angle_follows_the_condition_number(lib, trial, spread):
-    """Reading: the smallest cosine over all directions is 2√κ/(1 + κ) (Kantorovich).
-    Allowance: the grid of 3600 angles misses the worst direction by at most π/3600, and the cosine changes at most κ times as fast."""
-    smallest = cosines(lib, trial, spread, count=3600).min()
-    worst = 2 * spread**0.5 / (1 + spread)
-    grid = 3.1416 / 3600 * spread
-    figure = curve("smallest cosine against condition number", [1, 2, 10, 100, 1000], {"2√κ/(1+κ)": [2 * k**0.5 / (1 + k) for k in (1, 2, 10, 100, 1000)]},
-                   x_label="condition number", y_label="cosine", log_x=True)  # fmt: skip
-    return within(
-        smallest,
-        worst,
-        grid,
-        what="smallest cosine differs from the formula by",
-        why="spacing of the grid of directions",
-    ).with_figure(figure)
-
-
-def valley(trial, spread, count):
-    """`count` points on a circle around the minimum of a quadratic with curvatures 1 and spread, as a batch of per-sample gradients."""
-    angle = torch.arange(count, dtype=torch.float64, device=trial.device) * (2 * torch.pi / count)
-    w = torch.stack([angle.cos(), angle.sin()], -1)
-    return w, w * w.new_tensor([1.0, spread])
-
-
-def cosines(lib, trial, spread, count=360):
-    w, slope = valley(trial, spread, count)
-    halves = torch.stack([slope * 0.5, slope * 1.5], -2)  # two samples whose mean gradient is the slope
-    g = lib.mean_gradient(halves)
-    return (g * w).sum(-1) / (g.norm(dim=-1) * w.norm(dim=-1))
-
-
-def newton(gradient, per_sample):
-    """The gradient divided by the curvature of each axis, read off the two axis directions in the batch."""
-    curvature = torch.stack([gradient[0, 0], gradient[gradient.shape[0] // 4, 1]])
-    return gradient / curvature
 
 
 @claim(

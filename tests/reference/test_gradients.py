@@ -15,14 +15,14 @@ CUT = {name: case for name, case in CASES.items() if "cut every" in name}
 SMOOTH = {name: case for name, case in CASES.items() if name not in CUT}
 
 
-def checked(case: Case, order: int = 1) -> GradientReport:
+def checked(case: Case, order: int = 1, entries: str | None = None) -> GradientReport:
     """The checker's report; an optional tensor that the case leaves out is left out here too."""
     given = tuple(t for t in case.inputs if t is not None)
 
     def component(*tensors: torch.Tensor) -> torch.Tensor:
         return case.component(*tensors, **case.hyper)
 
-    return check_gradient(component, given, order=order)
+    return check_gradient(component, given, order=order, entries=entries)
 
 
 @pytest.mark.parametrize("name", SMOOTH)

@@ -1,0 +1,125 @@
+"""What a step of batch descent costs, and a whole descent: counted in operations and steps, never timed."""
+
+from __future__ import annotations
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from assay.claim import CORRECTION, HOLDS, REFUTED, claim
+from assay.evidence import at_least, at_most, within
+from assay.sabotage import instead
+
+
+def gradient_flops(lib, trial, n, d):
+    """Floating-point operations in matrix products of one full gradient by backpropagation, counted as they are executed."""
+    x = trial.normal(n, d, stream=("flops", n, d))
+    w = torch.zeros(1, d, dtype=torch.float64, device=trial.device, requires_grad=True)
+    with FlopCounterMode(display=False) as counter:
+        lib.dense(x, w, None).square().mean().backward()
+    return counter.get_total_flops()
+
+
+@claim(
+    "ib-21.2",
+    "The price of one batch step grows in proportion to the training set.",
+    needs=["dense"],
+    also=["gfg-25.5"],
+    cases=[{"n": 2**k} for k in range(6, 13)],
+    setting={"used": lambda n: n},
+    expect=HOLDS,
+    kind="comparative",
+    sabotage={
+        "uses 32 samples whatever n is": {"used": lambda sound: lambda n: 32},
+        "uses the square root of n": {"used": lambda sound: lambda n: int(n**0.5)},
+    },
+)
+def a_batch_step_costs_in_proportion_to_the_set(lib, trial, n, used):
+    """Reading: twice the samples take exactly twice the floating-point operations of one gradient.
+    Why: every sample passes forward and backward once; counted while the products run, not timed."""
+    ratio = gradient_flops(lib, trial, used(2 * n), 8) / gradient_flops(lib, trial, used(n), 8)
+    return within(ratio, 2.0, 0.0, what="cost ratio of 2n to n samples differs from two by", why="counts are exact")
+
+
+@claim(
+    "ib-21.4",
+    "One step of batch descent stays cheap when features are added.",
+    needs=["dense"],
+    cases=[{"d": 2**k} for k in range(3, 9)],
+    reading="the price of one step",
+    setting={"flops": gradient_flops},
+    expect=HOLDS,
+    kind="comparative",
+    sabotage={
+        "solves the normal equations": {
+            "flops": lambda sound: lambda lib, trial, n, d: normal_equation_flops(trial, n, d)
+        },
+    },
+)
+def a_step_is_linear_in_the_features(lib, trial, d, flops):
+    """Reading: twice the features take exactly twice the floating-point operations of one gradient.
+    Why: a gradient touches each of the n·d inputs a fixed number of times, while the normal equations need all n·d² products."""
+    ratio = flops(lib, trial, 64, 2 * d) / flops(lib, trial, 64, d)
+    return within(
+        ratio, 2.0, 0.0, what="cost ratio of 2d to d features differs from two by", why="counts are exact"
+    ) & at_least(gradient_flops(lib, trial, 64, d), 1, what="the counter saw too few operations by")
+
+
+def normal_equation_flops(trial, n, d):
+    """Operations in the products XᵀX and Xᵀy."""
+    x, y = trial.normal(n, d, stream=("flops", n, d)), trial.normal(n, 1, stream=("target", n))
+    with FlopCounterMode(display=False) as counter:
+        _ = x.mT @ x, x.mT @ y
+    return counter.get_total_flops()
+
+
+def steps_to_reach(lib, trial, d, spread):
+    """Updates with the best constant rate until the distance has fallen to a thousandth, for curvatures from 1 to spread."""
+    curvature = torch.logspace(
+        0, torch.log10(torch.tensor(float(spread))).item(), d, dtype=torch.float64, device=trial.device
+    )
+    w, steps = torch.ones(d, dtype=torch.float64, device=trial.device), 0
+    while float(w.abs().max()) > 1e-3 and steps < 20_000:
+        (w,), _ = lib.sgd([w], [curvature * w], None, lr=2 / (1 + float(curvature[-1])))
+        steps += 1
+    return steps
+
+
+@claim(
+    "ib-21.4",
+    "The whole descent scales well when features are added.",
+    needs=["sgd"],
+    cases=[{"d": d} for d in (4, 16, 64)],
+    setting={"spread": lambda d: d**2},
+    reading="the price of the whole descent",
+    expect=REFUTED(
+        instead="The number of steps grows with the condition number of the features, whatever their number: badly scaled features make descent slow.",
+        by="steps_grow_with_the_condition_number",
+    ),
+    sabotage={"features equally scaled": {"spread": instead(lambda d: 3.0)}},
+)
+def the_whole_descent_scales_well(lib, trial, d, spread):
+    """Reading: with d features whose curvatures spread as d², the steps to a thousandth of the distance stay below 20.
+    Why it fails: the best constant rate shrinks the distance by (κ - 1)/(κ + 1) a step, κ the condition number."""
+    return at_most(steps_to_reach(lib, trial, d, spread(d)), 20, what="steps exceed twenty by")
+
+
+@claim(
+    "ib-21.4",
+    "The steps that descent needs follow the condition number.",
+    needs=["sgd"],
+    cases=[{"spread": 10.0**k} for k in range(1, 4)],
+    reading=CORRECTION,
+    expect=HOLDS,
+    sabotage={"steps half as long": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=lr / 2)}},
+)
+def steps_grow_with_the_condition_number(lib, trial, spread):
+    """Reading: the steps to a thousandth equal ln 1000 / ln((κ + 1)/(κ - 1)), rounded up.
+    Why: with rate 2/(1 + κ) the extreme coordinates shrink by exactly (κ - 1)/(κ + 1); one step is left for rounding."""
+    expected = torch.log(torch.tensor(1000.0)) / torch.log(torch.tensor((spread + 1) / (spread - 1)))
+    return within(
+        steps_to_reach(lib, trial, 8, spread),
+        float(expected.ceil()),
+        1,
+        what="steps differ from the formula by",
+        why="one step for rounding",
+    )
