@@ -54,6 +54,7 @@ def benchmarks(session: nox.Session) -> None:
     """Ratios measured in one run; skipped by the tests session."""
     install(session, "dev")
     session.env["OMP_NUM_THREADS"] = "1"
+    session.run("pytest", "benchmarks", "-p", "no:xdist", "--benchmark-group-by=group")
     for table in ("speed", "resolution", "honesty"):
         session.run("python", "-m", f"benchmarks.gradients.{table}", *session.posargs)
 

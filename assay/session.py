@@ -191,8 +191,10 @@ class _Follower:
 def _conclude(document: dict[str, Any], request: Request, config: Config, console: Console) -> int:
     """Report, record, drift, exit status."""
     from assay.report.html import render
+    from assay.report.schema import validate
     from assay.report.terminal import summary
 
+    validate(document)
     (request.out / "index.html").write_text(render(document), encoding="utf-8")
     summary(document, console, [request.out / name for name in ("index.html", "results.json", "junit.xml")])
     for line in drift(document, load_record(config.record)):

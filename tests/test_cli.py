@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from assay.cli import main
+from assay.report.schema import validate
 from tests.project import GOOD, LEDGER, assay, claim_source, make, run
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +31,7 @@ def test_a_good_run_exits_zero_and_writes_everything(tmp_path: Path) -> None:
         "gfg-1.1": "holds", "gfg-1.2": "undecided", "gfg-1.3": "not-executable",
     }  # fmt: skip
     assert results["run"]["partial"] is False
+    validate(results)
     assert all((tmp_path / "p" / "reports" / name).is_file() for name in ("index.html", "junit.xml"))
 
 
@@ -61,6 +63,7 @@ def test_bad_claims_are_reported_as_what_they_are_and_the_others_go_on(tmp_path:
     problems = {c["name"]: c["problem"] for c in results["claims"]}
     assert all(problem in problems[name] for name, (_, _, _, problem) in BAD.items()), problems
     assert all(name in output for name in BAD)
+    validate(results)
 
 
 def test_a_killed_run_leaves_a_readable_file_that_says_it_is_partial(tmp_path: Path) -> None:
@@ -77,6 +80,7 @@ def test_a_killed_run_leaves_a_readable_file_that_says_it_is_partial(tmp_path: P
     process.wait()
     results = json.loads(path.read_text())
     assert results["run"]["partial"] is True
+    validate(results)
     assert statuses(results) == {"twice_is_even": "as-predicted"}
 
 
