@@ -7,6 +7,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from types import ModuleType
 from typing import Any
 
 from assay.errors import SubjectError, UsageError
@@ -64,6 +65,20 @@ class Library:
                 f"role {role} was not declared: the claim needs {sorted(self.roles)}; add {role!r} to needs=[...]"
             ) from None
         return played
+
+
+def public_roles(package: ModuleType) -> dict[str, Role]:
+    """Every public name (`__all__`) of the package's modules, as roles; a name that two modules use is refused."""
+    roles: dict[str, Role] = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        for name in getattr(module, "__all__", ()):
+            if name in roles:
+                raise SubjectError(
+                    f"role {name} is defined twice in {package.__name__}, the second time in {info.name}; rename one"
+                )
+            roles[name] = getattr(module, name)
+    return roles
 
 
 def load_subjects(package: str) -> dict[str, Subject]:
