@@ -9,7 +9,8 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("reference", "assay", "claims", "subjects")
 STANDARD = {"reference": {"torch"}, "claims": {"assay", "torch", "sympy"}, "subjects": {"assay", "reference", "torch"}}
 SMALL_STANDARD_LIBRARY = {
-    "__future__", "collections", "dataclasses", "enum", "functools", "importlib", "itertools", "math", "pkgutil", "typing", "os", "sys", "tempfile", "contextlib",
+    "__future__", "collections", "dataclasses", "enum", "functools", "importlib", "itertools", "math", "pkgutil", "typing", "os", "sys",
+    "tempfile", "contextlib",
 }  # fmt: skip
 
 
