@@ -198,7 +198,7 @@ def _conclude(document: dict[str, Any], request: Request, config: Config, consol
     (request.out / "index.html").write_text(render(document), encoding="utf-8")
     summary(document, console, [request.out / name for name in ("index.html", "results.json", "junit.xml")])
     for line in drift(document, load_record(config.record)):
-        console.print(f"verdict changed: {line}", markup=False, highlight=False)
+        console.print(f"verdict changed: {line}", markup=False, highlight=False, soft_wrap=True)
     if request.record:
         record = load_record(config.record) | record_of(document)
         config.record.write_text(
