@@ -3,7 +3,8 @@
 from assay.gradients.check import check_gradient
 from assay.gradients.explore import explore_gradient
 from assay.gradients.module import check_module
-from assay.gradients.report import Entry, Finding, GradientReport, InputEntries
+from assay.gradients.records import Entry, Finding, InputEntries
+from assay.gradients.report import GradientReport
 from assay.gradients.testing import assert_gradients
 
 __all__ = [

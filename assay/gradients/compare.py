@@ -14,7 +14,7 @@ from assay.gradients.analytic import Analytic
 from assay.gradients.entries import Entries, jacobian
 from assay.gradients.flat import where
 from assay.gradients.located import located
-from assay.gradients.report import Entry, InputEntries
+from assay.gradients.records import Entry, InputEntries
 from assay.gradients.sampling import Sampler
 from assay.gradients.screen import FIRST, Probe, Projection, Screen, signs
 from assay.gradients.screen import resolution as sharpness
@@ -55,13 +55,14 @@ class Comparison:
 
     def input(self, position: int, every_entry: bool = False) -> InputEntries:
         probes = self.screen.input(position)
-        outcomes = self._outcomes(probes)
-        self.failed += [probe for probe in probes if outcome(probe, 0.0, self.tolerance) == "fails"]
-        if not every_entry and outcomes <= {"agrees"}:
+        found = self._outcomes(probes)
+        outcomes = [outcome(probe, 0.0, self.tolerance) for probe in probes]
+        self.failed += [probe for probe, word in zip(probes, outcomes, strict=True) if word == "fails"]
+        if not every_entry and found <= {"agrees"}:
             return self._screened(position, probes)
         if self._affordable(position):
-            return self._by_entry(position, probes, "fails" in outcomes)
-        return located(self, position, probes, [outcome(probe, 0.0, self.tolerance) for probe in probes])
+            return self._by_entry(position, probes, "fails" in found)
+        return located(self.blank(position, probes), self.sampler, self.screen, position, probes, outcomes)
 
     def _outcomes(self, probes: list[Probe]) -> set[str]:
         # A band whose entries are a million times below the typical ones need not be resolved by itself.

@@ -5,28 +5,26 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from assay.errors import GradientInputError
 from assay.gradients.analytic import EXPECTED_FAILURES, Analytic
-from assay.gradients.flat import joined
+from assay.gradients.examination import Examination
+from assay.gradients.flat import flat, joined, unflat
 from assay.gradients.observe import reordered, spread
-from assay.gradients.report import Finding
+from assay.gradients.records import Finding
 from assay.gradients.screen import signs
-from assay.gradients.second import second_order
-
-if TYPE_CHECKING:
-    from assay.gradients.check import Check
 
 # Powers of two, because a linear backward then gives the same digits exactly; far enough to cross any clipping.
 FACTORS = (-1.0, 2.0**20, 2.0**-20)
 SUBSETS = 6
 
 
-def further(check: Check, order: int, modes: Sequence[str]) -> list[Finding]:
+def further(check: Examination, modes: Sequence[str]) -> list[Finding]:
     """The findings on one target, apart from the comparison with the measured derivative."""
     analytic = check.analytic
     w = signs(analytic.rows, check.generator).to(analytic.outputs[0].device)
@@ -38,8 +36,6 @@ def further(check: Check, order: int, modes: Sequence[str]) -> list[Finding]:
             found.append(_batched(analytic, check.generator))
         if "forward" in modes:
             found += _forward(analytic, w, gradients, check.generator)
-    if order >= 2:
-        found += second_order(check)
     return found
 
 
@@ -93,7 +89,7 @@ def _integers(analytic: Analytic) -> list[Finding]:
     ]
 
 
-def _recording(check: Check) -> list[Finding]:
+def _recording(check: Examination) -> list[Finding]:
     """The function computes the same with and without gradient recording."""
     alone, recorded = check.observed_values, tuple(value.detach() for value in check.analytic.all_outputs)
     if [v.shape for v in alone] == [v.shape for v in recorded] and spread(alone, recorded) <= reordered(recorded):
@@ -212,10 +208,6 @@ def _forward(analytic: Analytic, w: Tensor, gradients: list[Tensor], generator: 
 
 
 def _pushed(target: Any, position: int, v: Tensor, analytic: Analytic) -> Tensor:
-    from torch.autograd import forward_ad
-
-    from assay.gradients.flat import flat, unflat
-
     with forward_ad.dual_level():
         inputs = list(target.inputs)
         inputs[position] = forward_ad.make_dual(inputs[position], unflat(v, inputs[position]))  # type: ignore[no-untyped-call]

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 
 from assay.gradients.flat import where
 from assay.gradients.locate import Field, Measured, search
-from assay.gradients.report import Entry, InputEntries
-from assay.gradients.screen import Probe
-
-if TYPE_CHECKING:
-    from assay.gradients.compare import Comparison
+from assay.gradients.records import Entry, InputEntries
+from assay.gradients.sampling import Sampler
+from assay.gradients.screen import Probe, Screen
 
 SHOWN = 20
 
 
-def located(comparison: Comparison, position: int, probes: list[Probe], outcomes: list[str]) -> InputEntries:
-    """Locate what the screen objected to; `outcomes` are those of the probes."""
-    record = comparison.blank(position, probes)
+def located(
+    record: InputEntries, sampler: Sampler, screen: Screen, position: int, probes: list[Probe], outcomes: list[str]
+) -> InputEntries:
+    """The record with what the screen objected to located; `outcomes` are those of the probes."""
     bad = [number for number, outcome in enumerate(outcomes) if outcome == "fails"]
     if not bad:
         kinks = outcomes.count("kink")
@@ -28,11 +26,11 @@ def located(comparison: Comparison, position: int, probes: list[Probe], outcomes
         return replace(
             record, kinks=kinks, unresolved=lost, reason="the bar of a random probe is too wide" if lost else ""
         )
-    cotangent = bad[0] % comparison.screen.cotangents.shape[0]
-    field = _field(comparison, position, cotangent)
+    cotangent = bad[0] % screen.cotangents.shape[0]
+    field = _field(sampler, screen, position, cotangent)
     result = search(field)
-    comparison.sampler.forwards += field.forwards
-    target = comparison.sampler.target
+    sampler.forwards += field.forwards
+    target = sampler.target
     entries = tuple(_entry(target.names[position], target.inputs[position], one) for one in result.wrong)
     bent = tuple(_entry(target.names[position], target.inputs[position], one) for one in result.kinks)
     if not entries and not bent:
@@ -45,20 +43,20 @@ def located(comparison: Comparison, position: int, probes: list[Probe], outcomes
     )  # fmt: skip
 
 
-def _field(comparison: Comparison, position: int, number: int) -> Field:
-    target = comparison.sampler.target
+def _field(sampler: Sampler, screen: Screen, position: int, number: int) -> Field:
+    target = sampler.target
     value = target.inputs[position].clone(memory_format=torch.contiguous_format)
     inputs = list(target.inputs)
     inputs[position] = value
     real = torch.view_as_real(value) if value.is_complex() else value
-    w = comparison.screen.cotangents[number].to(value.device)
-    gradient = comparison.screen.gradients[position][number].clone().to(value.device)
-    base = comparison.sampler.base
+    w = screen.cotangents[number].to(value.device)
+    gradient = screen.gradients[position][number].clone().to(value.device)
+    base = sampler.base
 
     def along() -> float:
-        return float(((comparison.sampler.one(tuple(inputs)) - base) * w).sum())
+        return float(((sampler.one(tuple(inputs)) - base) * w).sum())
 
-    seed = int(torch.randint(1 << 20, (1,), generator=comparison.generator))
+    seed = int(torch.randint(1 << 20, (1,), generator=screen.generator))
     return Field([real.view(-1)], [gradient], along, seed, natural=float((base.nan_to_num() * w).norm()))
 
 

@@ -19,7 +19,8 @@ from assay.gradients.analytic import EXPECTED_FAILURES
 from assay.gradients.check import check_gradient, overall
 from assay.gradients.flat import joined, where
 from assay.gradients.locate import Field, Measured, Search, search
-from assay.gradients.report import Entry, Finding, GradientReport, InputEntries
+from assay.gradients.records import Entry, Finding, InputEntries
+from assay.gradients.report import GradientReport
 from assay.gradients.screen import roundoff, signs
 from assay.gradients.spec import made
 from assay.gradients.target import leaves_of

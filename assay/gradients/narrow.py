@@ -13,7 +13,7 @@ from assay.errors import GradientInputError
 from assay.gradients.analytic import EXPECTED_FAILURES, Analytic
 from assay.gradients.compare import Comparison
 from assay.gradients.flat import count, flat, joined, where
-from assay.gradients.report import Finding
+from assay.gradients.records import Finding
 from assay.gradients.screen import scales, signs
 from assay.gradients.target import Target
 

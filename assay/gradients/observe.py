@@ -11,7 +11,7 @@ from torch import Tensor
 from assay.errors import GradientInputError
 from assay.gradients.analytic import EXPECTED_FAILURES, Analytic, _raised
 from assay.gradients.flat import joined
-from assay.gradients.report import Finding
+from assay.gradients.records import Finding
 from assay.gradients.screen import signs
 from assay.gradients.target import Target
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 import jinja2
-
-if TYPE_CHECKING:
-    from assay.gradients.report import GradientReport
 
 CELL = 10
 TEMPLATE = """<!doctype html>
@@ -20,7 +18,7 @@ code, pre { font-family: ui-monospace, monospace; background: #f4f4f4; padding: 
  pre { padding: .6rem; overflow-x: auto; white-space: pre-wrap }
 </style></head><body>
 <h1>{{ r.target }}: <span class="{{ r.verdict }}">{{ r.verdict }}</span></h1>
-<p>{{ r.explain() }}</p>
+<p>{{ explanation }}</p>
 <table><caption>Inputs</caption><tr><th>input</th><th>shape</th><th>verdict</th><th>entries</th><th>how</th><th>resolution</th><th>worst entry</th></tr>
 {% for e in r.entries %}<tr><td>{{ e.name }}</td><td>{{ e.dtype }}{{ e.shape|list }}</td><td class="{{ e.verdict }}">{{ e.verdict }}</td>
 <td>{{ e.checked }}
@@ -47,10 +45,13 @@ fill="{{ color(value) }}"><title>{{ "%.2g"|format(value) }} bars</title></rect>{
 """
 
 
-def page(report: GradientReport) -> str:
-    """One HTML page without outside resources: verdict, inputs, wrong entries, heat maps, findings, the line that repeats it."""
+def page(explanation: str, report: Mapping[str, Any]) -> str:
+    """One HTML page without outside resources: verdict, inputs, wrong entries, heat maps, findings, the line that repeats it.
+
+    `report` holds the fields of a GradientReport by name, `explanation` its sentence.
+    """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(TEMPLATE).render(r=report, cell=CELL, color=color)
+    return environment.from_string(TEMPLATE).render(r=report, explanation=explanation, cell=CELL, color=color)
 
 
 def color(excess: float) -> str:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from assay.errors import GradientInputError
 from assay.gradients.analytic import Analytic
-from assay.gradients.report import Finding
+from assay.gradients.compare import Comparison
+from assay.gradients.examination import Examination
+from assay.gradients.records import Finding
 from assay.gradients.sampling import Sampler
 from assay.gradients.screen import signs
 from assay.gradients.target import Target
 
-if TYPE_CHECKING:
-    from assay.gradients.check import Check
 
-
-def second_order(check: Check) -> list[Finding]:
+def second_order(check: Examination) -> list[Finding]:
     """Compare the gradient of the gradient with the measured derivative of the gradient; a loud refusal is a note."""
-    from assay.gradients.compare import Comparison
-
     first = check.formula
     if first.target.backward is not None:
         return [Finding("second order", "note", "a forward/backward pair by itself has no second derivative")]

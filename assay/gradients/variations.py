@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,14 +14,12 @@ from assay.errors import GradientInputError
 from assay.gradients.analytic import EXPECTED_FAILURES, Analytic
 from assay.gradients.compare import Comparison
 from assay.gradients.constraints import projections
+from assay.gradients.examination import Examination
 from assay.gradients.observe import spread
-from assay.gradients.report import Entry, Finding
+from assay.gradients.records import Entry, Finding
 from assay.gradients.sampling import Sampler
 from assay.gradients.screen import scales, signs
 from assay.gradients.target import Target
-
-if TYPE_CHECKING:
-    from assay.gradients.check import Check
 
 Varied = Iterator[tuple[str, list[Any]]]
 # Inputs of so many numbers are varied in so many ways: a variation costs as much as the check itself.
@@ -32,7 +30,7 @@ GROSS = 1e-3
 BESIDE = 1e-7
 
 
-def varied(check: Check, layouts_only: bool = False) -> list[Finding]:
+def varied(check: Examination, layouts_only: bool = False) -> list[Finding]:
     """Findings from changed layouts (against the gradient already found) and changed inputs (against new measurements).
 
     What the function warns of at inputs that nobody asked for is no news to its author.
@@ -42,7 +40,7 @@ def varied(check: Check, layouts_only: bool = False) -> list[Finding]:
         return _varied(check, layouts_only)
 
 
-def _varied(check: Check, layouts_only: bool) -> list[Finding]:
+def _varied(check: Examination, layouts_only: bool) -> list[Finding]:
     found = [*_cotangent_layouts(check.analytic, check.generator), *_input_layouts(check)]
     target = check.reference
     if (
@@ -142,7 +140,7 @@ def _strided(value: Tensor) -> Tensor:
     return store[..., ::2]
 
 
-def _input_layouts(check: Check) -> list[Finding]:
+def _input_layouts(check: Examination) -> list[Finding]:
     """The same inputs in other strides give the same outputs and gradient; an input repeated by expanding is checked anew."""
     analytic, target = check.analytic, check.analytic.target
     w = signs(analytic.rows, check.generator).to(analytic.outputs[0].device)
@@ -163,7 +161,7 @@ def _input_layouts(check: Check) -> list[Finding]:
     return [Finding("layouts", "holds", "strides of the inputs make no difference"), *_expanded(check)]
 
 
-def _expanded(check: Check) -> list[Finding]:
+def _expanded(check: Examination) -> list[Finding]:
     """Each input with its first axis expanded from one row: the gradient arrives at that row summed over the copies."""
     target = check.reference
     for position in target.wrt:
@@ -253,7 +251,7 @@ def _resized(value: Tensor, axis: int, wanted: int | None) -> Tensor:
     return torch.cat([value, extra * 0.75 + 0.125 if value.is_floating_point() else extra], axis)
 
 
-def _compared(check: Check, name: str, target: Target) -> Finding | None:
+def _compared(check: Examination, name: str, target: Target) -> Finding | None:
     """A finding for one varied target, None where the function does not accept it or cannot be measured there."""
     try:
         with torch.no_grad():
@@ -302,7 +300,7 @@ def _steady(analytic: Analytic, generator: torch.Generator) -> bool:
     return change <= GROSS * sum(float(one.square().sum()) for one in found[0])
 
 
-def _gross(entry: Entry, check: Check) -> bool:
+def _gross(entry: Entry, check: Examination) -> bool:
     """Whether the error is a share of the entry and of the input's typical gradient at the inputs that were given."""
     if not (math.isfinite(entry.analytic) and math.isfinite(entry.measured)):
         return False

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from assay.gradients.check import Check
+from assay.gradients.examination import Examination
 from assay.gradients.target import resolve
 
 Array = NDArray[np.float64]
@@ -20,7 +20,7 @@ def measured(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Array, Ar
     target = resolve(function, {"x": x}, wrt=None, backward=None, cotangent=None, device=None, hyper={})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        check = Check(target, 0)
+        check = Examination(target, 0)
         check.compare(every_entry=True)
     assert check.comparison is not None
     table = check.comparison.tables[0]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.gradients import check_gradient, numeric
-from assay.gradients.check import Check
+from assay.gradients.examination import Examination
 from assay.gradients.target import resolve
 
 LADDER = numeric.steps(0.07, 17)
@@ -73,7 +73,7 @@ def test_kinks_are_told_from_bends(f, x: float, kink: bool):
 def test_the_bars_of_a_table_hold_the_truth(scale: float):
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(40, dtype=torch.float64, generator=generator)
-    check = Check(resolve(lambda x: scale * x.tanh(), {"x": x}), 0)
+    check = Examination(resolve(lambda x: scale * x.tanh(), {"x": x}), 0)
     check.compare(True)
     table = check.comparison.tables[0]
     with mpmath.workdps(60):
