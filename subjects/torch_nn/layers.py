@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch.nn import functional
 
-__all__ = ["dense", "embedding"]
+__all__ = ["dense", "embedding", "mlp"]
 
 
 def dense(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = None) -> torch.Tensor:
@@ -21,3 +23,11 @@ def dense(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = None) -> to
 
 def embedding(labels: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     return functional.embedding(labels, table)
+
+
+def mlp(
+    x: torch.Tensor, params: Sequence[torch.Tensor], activation: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    for w, b in zip(params[:-2:2], params[1:-2:2], strict=True):
+        x = activation(dense(x, w, b))
+    return dense(x, *params[-2:])
