@@ -35,13 +35,38 @@ def block(cross: bool) -> dict[str, torch.Tensor]:
 
 # role -> the calls on which reference and torch are compared: positional arguments, then named ones
 CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
-    **{name: [((X,), {})] for name in (
-        "elu", "hardtanh", "heaviside", "leaky_relu", "linear", "relu", "sigmoid", "softsign", "tanh", "log_softmax",
-        "maxout", "softmax", "l1_penalty", "l2_penalty", "unit_length", "standardise", "generator_loss", "mean_gradient",
-    )},  # fmt: skip
-    **{name: [((P, Q), {"reduction": how}) for how in ("none", "mean", "sum")] for name in (
-        "binary_cross_entropy", "categorical_cross_entropy", "kl_divergence", "mean_squared_error",
-    )},  # fmt: skip
+    **{
+        name: [((X,), {})]
+        for name in (
+            "elu",
+            "hardtanh",
+            "heaviside",
+            "leaky_relu",
+            "linear",
+            "relu",
+            "sigmoid",
+            "softsign",
+            "tanh",
+            "log_softmax",
+            "maxout",
+            "softmax",
+            "l1_penalty",
+            "l2_penalty",
+            "unit_length",
+            "standardise",
+            "generator_loss",
+            "mean_gradient",
+        )
+    },
+    **{
+        name: [((P, Q), {"reduction": how}) for how in ("none", "mean", "sum")]
+        for name in (
+            "binary_cross_entropy",
+            "categorical_cross_entropy",
+            "kl_divergence",
+            "mean_squared_error",
+        )
+    },
     "binary_cross_entropy_with_logits": [((X, P), {}), ((X, P), {"reduction": "mean"})],
     "cross_entropy": [((X, LABELS), {}), ((X, LABELS), {"reduction": "mean"})],
     "dense": [((X, W, B), {}), ((X, draw(6, 3, 4)), {}), ((draw(6, 5, 4), W, draw(6, 3)), {})],
@@ -72,8 +97,14 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "lstm": [((*recurrent(4), draw(2, 5, seed=19)), {})],
     "causal_mask": [((4,), {})],
     "scaled_dot_product_attention": [((SEQUENCE,) * 3, {}), ((*(SEQUENCE,) * 3, MASK), {})],
-    "multi_head_attention": [((*(SEQUENCE,) * 3, HEADS), {"heads": 2}), ((*(SEQUENCE,) * 3, HEADS), {"heads": 4, "mask": MASK})],
-    "encoder_block": [((SEQUENCE, block(False)), {"heads": 2}), ((SEQUENCE[0], block(False)), {"heads": 1, "mask": MASK})],
+    "multi_head_attention": [
+        ((*(SEQUENCE,) * 3, HEADS), {"heads": 2}),
+        ((*(SEQUENCE,) * 3, HEADS), {"heads": 4, "mask": MASK}),
+    ],
+    "encoder_block": [
+        ((SEQUENCE, block(False)), {"heads": 2}),
+        ((SEQUENCE[0], block(False)), {"heads": 1, "mask": MASK}),
+    ],
     "decoder_block": [((SEQUENCE, draw(2, 6, 4), block(True)), {"heads": 2})],
     "gaussian_divergence": [((X, P), {})],
     "reparameterise": [((X, P, draw(5, 4, seed=20)), {})],
@@ -92,7 +123,7 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "step_decay": [((7,), {"lr": 0.1, "factor": 0.5, "every": 3})],
     "soft_threshold": [((X,), {"t": 0.5})],
     "ridge": [((draw(9, 4), draw(9)), {"penalty": 0.5})],
-}  # fmt: skip
+}
 DIFFERENT = {
     "clip_by_norm": "torch divides by the norm plus 1e-6",
     "max_norm": "torch divides by the length plus 1e-7",
