@@ -33,40 +33,16 @@ def block(cross: bool) -> dict[str, torch.Tensor]:
     return reference.roles["transformer_parameters"](4, 7, cross=cross, generator=torch.Generator().manual_seed(0))
 
 
+ENTRIES = (
+    "elu hardtanh heaviside leaky_relu linear relu sigmoid softsign tanh log_softmax maxout softmax "
+    "l1_penalty l2_penalty unit_length standardise generator_loss mean_gradient"
+)
+COMPARISONS = "binary_cross_entropy categorical_cross_entropy kl_divergence mean_squared_error"
+
 # role -> the calls on which reference and torch are compared: positional arguments, then named ones
 CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
-    **{
-        name: [((X,), {})]
-        for name in (
-            "elu",
-            "hardtanh",
-            "heaviside",
-            "leaky_relu",
-            "linear",
-            "relu",
-            "sigmoid",
-            "softsign",
-            "tanh",
-            "log_softmax",
-            "maxout",
-            "softmax",
-            "l1_penalty",
-            "l2_penalty",
-            "unit_length",
-            "standardise",
-            "generator_loss",
-            "mean_gradient",
-        )
-    },
-    **{
-        name: [((P, Q), {"reduction": how}) for how in ("none", "mean", "sum")]
-        for name in (
-            "binary_cross_entropy",
-            "categorical_cross_entropy",
-            "kl_divergence",
-            "mean_squared_error",
-        )
-    },
+    **{name: [((X,), {})] for name in ENTRIES.split()},
+    **{name: [((P, Q), {"reduction": how}) for how in ("none", "mean", "sum")] for name in COMPARISONS.split()},
     "binary_cross_entropy_with_logits": [((X, P), {}), ((X, P), {"reduction": "mean"})],
     "cross_entropy": [((X, LABELS), {}), ((X, LABELS), {"reduction": "mean"})],
     "dense": [((X, W, B), {}), ((X, draw(6, 3, 4)), {}), ((draw(6, 5, 4), W, draw(6, 3)), {})],
