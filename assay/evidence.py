@@ -20,7 +20,7 @@ Method = Literal["exact", "proof", "sampled", "paired", "swept"]
 Number = float | int
 Values = torch.Tensor | Number | Sequence[Number]
 
-_SEVERITY: dict[Outcome, int] = {"holds": 0, "open": 1, "fails": 2, "invalid": 3}
+SEVERITY: dict[Outcome, int] = {"holds": 0, "open": 1, "fails": 2, "invalid": 3}
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Evidence:
     @property
     def outcome(self) -> Outcome:
         """The most severe outcome of the facts: invalid over fails over open over holds."""
-        return max((fact.outcome for fact in self.facts), key=lambda outcome: _SEVERITY[outcome])
+        return max((fact.outcome for fact in self.facts), key=lambda outcome: SEVERITY[outcome])
 
     def with_figure(self, figure: Figure) -> Evidence:
         return replace(self, figures=(*self.figures, figure))

@@ -145,6 +145,7 @@ class Recorder:
     def __init__(self, config: pytest.Config, book: Book) -> None:
         self.config, self.book = config, book
         self.running: dict[str, float] = {}
+        self.document: dict[str, Any] = {}  # what the file on disk says, once the run has ended
         self.collection_errors: list[str] = []
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
@@ -187,4 +188,4 @@ class Recorder:
         self.book.add(crashed(claim, subject, conditions_of(self.config), problem, seconds))
 
     def pytest_sessionfinish(self) -> None:
-        self.book.finish()
+        self.document = self.book.finish()

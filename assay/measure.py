@@ -14,7 +14,7 @@ from hypothesis.errors import UnsatisfiedAssumption
 from assay.claim import Claim, Edits
 from assay.decide.trial import ALPHA, Trial, seed_from
 from assay.errors import AssayError
-from assay.evidence import _SEVERITY, Evidence, Fact, Figure, Outcome, invalid
+from assay.evidence import SEVERITY, Evidence, Fact, Figure, Outcome, invalid
 from assay.subject import Library, Subject
 
 MOST_FIGURES = 4
@@ -42,13 +42,13 @@ class Measurement:
             return "fails"
         if not self.facts or self.cases == 0:
             return "invalid"
-        return max((fact.outcome for fact in self.facts.values()), key=lambda outcome: _SEVERITY[outcome])
+        return max((fact.outcome for fact in self.facts.values()), key=lambda outcome: SEVERITY[outcome])
 
     def add(self, evidence: Evidence) -> None:
         """Keep, for each thing measured, the fact that came closest to its allowance, and the first figures."""
         for fact in evidence.facts:
             kept = self.facts.get(fact.what)
-            if kept is None or (_SEVERITY[fact.outcome], fact.closeness) > (_SEVERITY[kept.outcome], kept.closeness):
+            if kept is None or (SEVERITY[fact.outcome], fact.closeness) > (SEVERITY[kept.outcome], kept.closeness):
                 self.facts[fact.what] = fact
         room = MOST_FIGURES - len(self.figures)
         self.figures.extend(evidence.figures[: max(0, room)])
@@ -114,7 +114,7 @@ class _Domain:
         return evidence
 
     def _keep_counterexample(self, values: Mapping[str, Any], evidence: Evidence) -> None:
-        worst = max(evidence.facts, key=lambda fact: _SEVERITY[fact.outcome])
+        worst = max(evidence.facts, key=lambda fact: SEVERITY[fact.outcome])
         if worst.outcome == "invalid" and not self.result.problem:
             self.result.problem = f"{worst.what}: {worst.why or 'not a number'}{described({**values, **self.setting})}"
         if worst.outcome == "fails":

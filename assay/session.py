@@ -106,7 +106,7 @@ def run_claims(request: Request, console: Console) -> int:
         raise UsageError("no claim is selected: the ids, topics and keyword have none in common; see assay list")
     results_path = request.out / "results.json"
     recorder = _run_pytest(request, config, selected, results_path, console)
-    document = recorder.book.finish()
+    document = recorder.document
     if not document["claims"]:
         raise UsageError(f"no claim ran: {'; '.join(recorder.collection_errors) or 'the keyword matches none'}")
     return _conclude(document, request, config, console)
@@ -147,6 +147,7 @@ class _Follower:
     def __init__(self, console: Console, workers: int) -> None:
         self.recorder: Recorder | None = None
         self._console = console
+        self._last_said = 0
         self._progress = Progress(
             TextColumn("claims"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[now]}"),
             console=console, transient=True,
@@ -184,8 +185,6 @@ class _Follower:
         if not self._console.is_terminal and done and done % 50 == 0 and self._last_said != done:
             self._last_said = done
             print(f"{done} of {total} claims done", file=sys.stderr, flush=True)
-
-    _last_said = 0
 
 
 def _conclude(document: dict[str, Any], request: Request, config: Config, console: Console) -> int:

@@ -23,6 +23,7 @@ class Spread:
     high: float
     claimed: float
     allowed: tuple[float, float | None]
+    missed: float | None = None  # refuted, one-sided: what the interval would have had to reach to stay open
 
     @property
     def measured(self) -> str:
@@ -31,20 +32,26 @@ class Spread:
     @property
     def wanted(self) -> str:
         low, high = self.allowed
-        return f"above {number(low)}" if high is None else f"{number(low)} to {number(high)}"
+        if high is not None:
+            return f"{number(low)} to {number(high)}"
+        return f"above {number(low)}" + (f"; cannot reach {number(self.missed)}" if self.missed is not None else "")
 
 
 def spread(fact: Result) -> Spread | None:
     """The interval of a sampled fact; None for other facts and for intervals without finite ends.
 
-    A one-sided fact allows nothing below its floor; a two-sided one allows `allowed` to both sides.
+    A one-sided fact allows nothing below its floor, and is refuted once its floor plus the detectable effect is out of reach; a
+    two-sided one allows `allowed` to both sides.
     """
     ends = [fact["detail"].get(key) for key in ("low", "high", "claimed")]
     if fact["allowed"] is None or not all(isinstance(end, (int, float)) for end in ends):
         return None
     low, high, claimed = map(float, ends)
     reach = fact["allowed"]
-    return Spread(low, high, claimed, (claimed - reach, claimed + reach) if reach else (claimed, None))
+    if reach:
+        return Spread(low, high, claimed, (claimed - reach, claimed + reach))
+    missed = claimed + fact["detail"]["detects"] if fact["outcome"] == "fails" and "detects" in fact["detail"] else None
+    return Spread(low, high, claimed, (claimed, None), missed)
 
 
 def picture(fact: Result) -> Markup | None:

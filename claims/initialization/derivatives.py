@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from assay.claim import HOLDS, REFUTED, claim
+from assay.claim import HOLDS, REFUTED, Edits, claim
 from assay.evidence import Evidence, all_of, at_most
 from assay.sabotage import instead
 from claims.initialization.networks import (
@@ -21,6 +21,17 @@ from claims.initialization.networks import (
     zero,
 )
 from claims.lab.training import Parameters, fit, gradients
+
+# What turns a verdict about sigmoid nets, and about tanh and ReLU nets: units that answer 0, or do not answer 0, to a weight of 0.
+NO_SIGNAL_FROM_ZERO: dict[str, Edits] = {
+    "sigmoids centred at zero": {"sigmoid": centred},
+    "tanh units": {"activation": instead("tanh")},
+}
+SIGNALS_FROM_ZERO: dict[str, Edits] = {
+    "tanh raised by one half": {"tanh": raised},
+    "random weights": {"zeros": random_in_place_of_zeros},
+    "sigmoid units": {"activation": instead("sigmoid")},
+}
 
 
 def weight_gradients(
@@ -67,7 +78,7 @@ def change_of_gradients(lib: Any, trial: Any, activation: str) -> Evidence:
         "they change at every step, equally for all units of a layer.",
         by="zero_weights_keep_the_derivatives_of_tanh_and_relu_nets_at_zero",
     ),
-    sabotage={"sigmoids centred at zero": {"sigmoid": centred}, "tanh units": {"activation": instead("tanh")}},
+    sabotage=NO_SIGNAL_FROM_ZERO,
 )
 def zero_weights_keep_the_derivatives_of_a_sigmoid_net_constant(lib: Any, trial: Any, activation: str) -> Evidence:
     """Reading: each ∂L/∂w is the same at step 0 and at step 50.
@@ -83,11 +94,7 @@ def zero_weights_keep_the_derivatives_of_a_sigmoid_net_constant(lib: Any, trial:
     reading="constant over time",
     covers="tanh and ReLU hidden units",
     expect=HOLDS,
-    sabotage={
-        "tanh raised by one half": {"tanh": raised},
-        "random weights": {"zeros": random_in_place_of_zeros},
-        "sigmoid units": {"activation": instead("sigmoid")},
-    },
+    sabotage=SIGNALS_FROM_ZERO,
 )
 def zero_weights_keep_the_derivatives_of_tanh_and_relu_nets_at_zero(lib: Any, trial: Any, activation: str) -> Evidence:
     """Reading: each ∂L/∂w is 0 at step 0 and at step 50.
@@ -110,7 +117,7 @@ def zero_weights_keep_the_derivatives_of_tanh_and_relu_nets_at_zero(lib: Any, tr
         "inputs or layers differ, unless all are zero as in tanh and ReLU nets.",
         by="equal_weights_give_equal_derivatives_to_all_units_of_a_layer",
     ),
-    sabotage={"sigmoids centred at zero": {"sigmoid": centred}, "tanh units": {"activation": instead("tanh")}},
+    sabotage=NO_SIGNAL_FROM_ZERO,
 )
 def zero_weights_make_all_derivatives_of_a_sigmoid_net_identical(
     lib: Any, trial: Any, activation: str, hidden: tuple[int, ...]
@@ -185,7 +192,7 @@ def identical_derivatives(lib: Any, trial: Any, activation: str, hidden: tuple[i
         "different inputs and of different layers move apart.",
         by="equal_units_stay_equal_for_ever",
     ),
-    sabotage={"sigmoids centred at zero": {"sigmoid": centred}, "tanh units": {"activation": instead("tanh")}},
+    sabotage=NO_SIGNAL_FROM_ZERO,
 )
 def zero_weights_keep_all_weights_of_a_sigmoid_net_equal(lib: Any, trial: Any, activation: str) -> Evidence:
     """Reading: after four steps all weights are one number.
@@ -202,11 +209,7 @@ def zero_weights_keep_all_weights_of_a_sigmoid_net_equal(lib: Any, trial: Any, a
     reading="all weights of the net",
     covers="tanh and ReLU hidden units",
     expect=HOLDS,
-    sabotage={
-        "tanh raised by one half": {"tanh": raised},
-        "random weights": {"zeros": random_in_place_of_zeros},
-        "sigmoid units": {"activation": instead("sigmoid")},
-    },
+    sabotage=SIGNALS_FROM_ZERO,
 )
 def zero_weights_keep_all_weights_of_tanh_and_relu_nets_equal(lib: Any, trial: Any, activation: str) -> Evidence:
     """Reading: after four steps all weights are one number.

@@ -175,6 +175,16 @@ def test_a_sampled_refutation_says_where_the_interval_lies() -> None:
     assert "Take slope = 0.5 ⟶ gain: between 1.22 and 1.31, must lie within 0.96 to 1.04." in text
 
 
+def test_a_one_sided_refutation_says_what_was_out_of_reach() -> None:
+    """An interval around the floor refutes too, when the effect that had to be possible lies above it."""
+    detail = {"low": 0.4, "high": 0.7, "claimed": 0.5, "detects": 0.25}
+    facts = [factory.fact("it wins", 0.1, 0.0, outcome="fails", method="paired", detail=detail)]
+    text = " ".join(one(factory.refuted("gfg-1.1", "wins", facts=facts), "refuted").split())
+    assert "above 0.5; cannot reach 0.75" in text
+    holding = [factory.fact("it wins", -0.1, 0.0, method="paired", detail=detail | {"low": 0.6})]
+    assert "cannot reach" not in one(factory.claim(facts=holding))
+
+
 def test_a_proof_shows_its_obligation_and_engine() -> None:
     text = one(factory.proved("gfg-1.1", "sizes"))
     assert "for all n ∈ ℤ, k ∈ ℤ" in text
