@@ -1,4 +1,4 @@
-"""What every component must pass: forward against an oracle, backward against derivatives, planted mistakes caught."""
+"""What every component must pass: forward against an oracle, first and second backward against autograd through it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import pytest
 import torch
 
 from assay.evidence import gamma
 from reference.differentiable import Differentiable
 
 DTYPES = [torch.float64, torch.float32]
-# A central difference of step 1e-6 errs by u·|y|/1e-6, 1e-9 for the sizes here, and by 1e-12 of the third derivative.
-DIFFERENCES = {"eps": 1e-6, "atol": 1e-8, "rtol": 1e-6}
 
 
 def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -26,6 +23,8 @@ class Case:
     """A component with small smooth inputs, and an independent way to compute the same.
 
     `roundings` bounds the relative error of the forward in units of the dtype's u, on numbers of size `scale`.
+    `constant`: positions of floating inputs that get no gradient, as masks. `stops`: the gradient is meant to stop
+    somewhere, so that it is not the derivative of the value.
     """
 
     component: Differentiable
@@ -34,14 +33,26 @@ class Case:
     hyper: dict[str, Any] = field(default_factory=dict)
     roundings: int = 64
     scale: float = 1.0
+    constant: tuple[int, ...] = ()
+    stops: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.component.name.removeprefix("_")
 
     def cast(self, dtype: torch.dtype) -> list[torch.Tensor | None]:
         return [t.to(dtype) if t is not None and t.is_floating_point() else t for t in self.inputs]
 
+    def within(self, inputs: Sequence[torch.Tensor | None]) -> Case:
+        """The same at other inputs."""
+        return replace(self, inputs=tuple(inputs))
+
 
 def leaves(case: Case) -> list[torch.Tensor | None]:
+    """The inputs in float64, those that get a gradient as leaves of a graph."""
     return [
-        t.clone().requires_grad_() if t is not None and t.is_floating_point() else t for t in case.cast(torch.float64)
+        t.clone().requires_grad_() if t is not None and t.is_floating_point() and k not in case.constant else t
+        for k, t in enumerate(case.cast(torch.float64))
     ]
 
 
@@ -60,53 +71,65 @@ def check_forward(case: Case, dtype: torch.dtype) -> None:
     assert bool(((y.to(torch.float64) - expected).abs() <= allowed).all())
 
 
+def agree(case: Case, found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor], terms: int, power: int) -> None:
+    """Gradients agree up to `power` times four times the forward's roundings, in each of `terms` added terms."""
+    for mine, other in zip(found, expected, strict=True):
+        size = (case.scale + float(other.abs().max() if other.numel() else 0)) ** power
+        allowed = gamma(4 * power * case.roundings, torch.float64) * size * terms
+        assert bool(((mine - other).abs() <= allowed).all())
+
+
 def check_backward(case: Case) -> None:
     """At a random cotangent, the hand-made backward equals autograd's derivative of the oracle."""
     ours, theirs = leaves(case), leaves(case)
     y, expected = case.component(*ours, **case.hyper), case.oracle(*theirs, **case.hyper)
     dy = draw(*y.shape, seed=99).to(y.device)
     found = torch.autograd.grad(y, wrt(ours), dy)
-    for mine, other in zip(found, torch.autograd.grad(expected, wrt(theirs), dy), strict=True):
-        allowed = gamma(4 * case.roundings, torch.float64) * (case.scale + float(other.abs().max())) * dy.numel()
-        assert float((mine - other).abs().max()) <= allowed
+    agree(case, found, torch.autograd.grad(expected, wrt(theirs), dy), dy.numel(), 1)
 
 
-def check_derivatives(case: Case) -> None:
-    """First and second derivative against finite differences."""
+def second(f: Callable[..., torch.Tensor], case: Case) -> list[torch.Tensor]:
+    """The gradient of <v, first gradient> at random v and cotangent, by the inputs and by the cotangent."""
     tensors = leaves(case)
-    assert torch.autograd.gradcheck(lambda *t: case.component(*t, **case.hyper), tensors, **DIFFERENCES)
-    assert torch.autograd.gradgradcheck(lambda *t: case.component(*t, **case.hyper), tensors, **DIFFERENCES)
+    y = f(*tensors, **case.hyper)
+    dy = draw(*y.shape, seed=99).to(y.device).requires_grad_()
+    first = torch.autograd.grad(y, wrt(tensors), dy, create_graph=True)
+    along = sum((g * draw(*g.shape, seed=7 + k).to(g.device)).sum() for k, g in enumerate(first))
+    assert isinstance(along, torch.Tensor)
+    if not along.requires_grad:
+        return [torch.zeros_like(t) for t in [*wrt(tensors), dy]]
+    return list(torch.autograd.grad(along, [*wrt(tensors), dy], allow_unused=True, materialize_grads=True))
 
 
-def planted(name: str, component: Differentiable) -> Differentiable:
-    """The component with a mistake in its backward."""
-    edits: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-        "one part in ten thousand": lambda dx: dx * 1.0001,
-        "sign": lambda dx: -dx,
-        "zero": torch.zeros_like,
-        "mean for each": lambda dx: dx.mean().expand(dx.shape),
-    }
-
-    def backward(saved: Any, dy: torch.Tensor, **hyper: Any) -> Any:
-        slopes = list(component.backward(saved, dy, **hyper))
-        at = next(k for k, slope in enumerate(slopes) if slope is not None)
-        slopes[at] = edits[name](slopes[at])
-        return tuple(slopes)
-
-    return replace(component, backward=backward)
-
-
-PLANTED = ["one part in ten thousand", "sign", "zero", "mean for each"]
-
-
-def check_planted_is_caught(case: Case, mistake: str) -> None:
-    wrong = replace(case, component=planted(mistake, case.component))
-    with pytest.raises(RuntimeError, match="Jacobian mismatch"):
-        torch.autograd.gradcheck(lambda *t: wrong.component(*t, **case.hyper), leaves(wrong), **DIFFERENCES)
+def check_second_backward(case: Case) -> None:
+    """The second derivative through the hand-made backward equals autograd's through the oracle."""
+    found, expected = second(case.component, case), second(case.oracle, case)
+    agree(case, found, expected, expected[-1].numel() * max(g.numel() for g in expected), 2)
 
 
 def check_layouts(case: Case) -> None:
     """Non-contiguous inputs give the same as contiguous ones."""
     strided = [t if t is None else torch.stack([t, t], -1)[..., 0] for t in case.inputs]
     a, b = case.component(*case.inputs, **case.hyper), case.component(*strided, **case.hyper)
-    assert float((a - b).abs().max()) <= gamma(case.roundings, a.dtype) * (case.scale + float(a.abs().max()))
+    assert bool(((a - b).abs() <= gamma(case.roundings, a.dtype) * (case.scale + a.abs())).all())
+
+
+EDITS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "one part in ten thousand": lambda dx: dx * 1.0001,
+    "sign": lambda dx: -dx,
+    "zero": torch.zeros_like,
+    "mean for each": lambda dx: dx.mean().expand(dx.shape),
+}
+PLANTED = list(EDITS)
+
+
+def planted(name: str, component: Differentiable) -> Differentiable:
+    """The component with a mistake in the first gradient that its backward gives."""
+
+    def backward(saved: Any, dy: torch.Tensor, **hyper: Any) -> Any:
+        slopes = list(component.backward(saved, dy, **hyper))
+        at = next(k for k, slope in enumerate(slopes) if slope is not None)
+        slopes[at] = EDITS[name](slopes[at])
+        return tuple(slopes)
+
+    return replace(component, backward=backward)

@@ -7,17 +7,7 @@ import torch
 
 from assay.evidence import gamma
 from reference.boxes import dice_loss, intersection_over_union, non_maximum_suppression
-from tests.reference.protocol import (
-    DTYPES,
-    PLANTED,
-    Case,
-    check_backward,
-    check_derivatives,
-    check_forward,
-    check_layouts,
-    check_planted_is_caught,
-    draw,
-)
+from tests.reference.protocol import Case, draw
 
 
 def boxes(n: int, seed: int = 0) -> torch.Tensor:
@@ -74,25 +64,6 @@ CASES = {
     "dice": Case(dice_loss, (P, Y), dice, {"smooth": 1.0}, scale=2),
     "dice, hardly smoothed": Case(dice_loss, (P, Y), dice, {"smooth": 0.01}, scale=2),
 }
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", CASES)
-def test_forward(name: str, dtype: torch.dtype) -> None:
-    check_forward(CASES[name], dtype)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_backward(name: str) -> None:
-    check_backward(CASES[name])
-    check_derivatives(CASES[name])
-    check_layouts(CASES[name])
-
-
-@pytest.mark.parametrize("mistake", PLANTED)
-@pytest.mark.parametrize("name", CASES)
-def test_planted_backward_is_caught(name: str, mistake: str) -> None:
-    check_planted_is_caught(CASES[name], mistake)
 
 
 def test_dice_is_zero_for_the_right_mask_and_for_two_empty_ones() -> None:

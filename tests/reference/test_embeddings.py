@@ -10,17 +10,7 @@ from torch.nn import functional
 
 from assay.evidence import gamma
 from reference.embeddings import margin_loss, margin_scores, triplet_loss, unit_length
-from tests.reference.protocol import (
-    DTYPES,
-    PLANTED,
-    Case,
-    check_backward,
-    check_derivatives,
-    check_forward,
-    check_layouts,
-    check_planted_is_caught,
-    draw,
-)
+from tests.reference.protocol import Case, draw
 
 X, W, LABELS = draw(6, 4), draw(3, 4, seed=1), torch.tensor([0, 2, 1, 1, 0, 2])
 
@@ -38,25 +28,6 @@ CASES = {
     "unit length": Case(unit_length, (X,), lambda x: functional.normalize(x, dim=-1)),
     "triplet": Case(triplet_loss, (X, draw(6, 4, seed=2), draw(6, 4, seed=3)), triplet, {"margin": 0.2}, scale=100),
 }
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", CASES)
-def test_forward(name: str, dtype: torch.dtype) -> None:
-    check_forward(CASES[name], dtype)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_backward(name: str) -> None:
-    check_backward(CASES[name])
-    check_derivatives(CASES[name])
-    check_layouts(CASES[name])
-
-
-@pytest.mark.parametrize("mistake", PLANTED)
-@pytest.mark.parametrize("name", CASES)
-def test_planted_backward_is_caught(name: str, mistake: str) -> None:
-    check_planted_is_caught(CASES[name], mistake)
 
 
 def test_a_vector_of_no_length_stays_finite() -> None:

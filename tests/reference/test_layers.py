@@ -9,17 +9,7 @@ from reference.layers import dense, embedding, mlp
 from reference.modular import mixture, mixture_of_experts
 from reference.perceptron import perceptron, perceptron_rule
 from reference.radial import radial_basis, radial_basis_network
-from tests.reference.protocol import (
-    DTYPES,
-    PLANTED,
-    Case,
-    check_backward,
-    check_derivatives,
-    check_forward,
-    check_layouts,
-    check_planted_is_caught,
-    draw,
-)
+from tests.reference.protocol import Case, draw
 
 
 def summed(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = None) -> torch.Tensor:
@@ -56,25 +46,6 @@ CASES = {
     "mixture": Case(mixture, (draw(5, 2), draw(5, 2, 3)), mixed, scale=SCALE),
     "a grid of replicas": Case(dense, (draw(2, 1, 5, 3), draw(3, 4, 3), None), summed, scale=SCALE),
 }
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", CASES)
-def test_forward(name: str, dtype: torch.dtype) -> None:
-    check_forward(CASES[name], dtype)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_backward(name: str) -> None:
-    check_backward(CASES[name])
-    check_derivatives(CASES[name])
-    check_layouts(CASES[name])
-
-
-@pytest.mark.parametrize("mistake", PLANTED)
-@pytest.mark.parametrize("name", CASES)
-def test_planted_backward_is_caught(name: str, mistake: str) -> None:
-    check_planted_is_caught(CASES[name], mistake)
 
 
 def test_an_empty_batch_has_zero_gradients() -> None:

@@ -10,17 +10,7 @@ import torch
 from torch.nn import functional
 
 from reference import losses
-from tests.reference.protocol import (
-    DTYPES,
-    PLANTED,
-    Case,
-    check_backward,
-    check_derivatives,
-    check_forward,
-    check_layouts,
-    check_planted_is_caught,
-    draw,
-)
+from tests.reference.protocol import Case, draw
 
 P, Q = torch.softmax(draw(3, 4), -1), torch.softmax(draw(3, 4, seed=1), -1)
 Z, LABELS = draw(3, 4, seed=2), torch.tensor([0, 3, 1])
@@ -61,6 +51,7 @@ PLAIN: dict[str, tuple[Any, tuple[torch.Tensor, ...], Any]] = {
     "binary_cross_entropy_with_logits": (losses.binary_cross_entropy_with_logits, (Z, Q), binary_of_logits),
     "cross_entropy": (losses.cross_entropy, (Z, LABELS), sparse),
     "cross_entropy of replicas": (losses.cross_entropy, (draw(2, 3, 4), LABELS), sparse),
+    "cross_entropy, each with its labels": (losses.cross_entropy, (draw(2, 3, 4), LABELS.expand(2, 3)), sparse),
     "categorical_cross_entropy": (losses.categorical_cross_entropy, (P, Q), soft_cross_entropy),
     "kl_divergence": (losses.kl_divergence, (P, Q), divergence),
     "mean_squared_error": (losses.mean_squared_error, (Z, P), squared),
@@ -71,37 +62,6 @@ CASES = {
     for name, (component, inputs, oracle) in PLAIN.items()
     for reduction in ("none", "mean", "sum")
 }
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", CASES)
-def test_forward(name: str, dtype: torch.dtype) -> None:
-    if name.startswith("cross_entropy of"):
-        labels = CASES[name].inputs[1]
-        assert labels is not None
-        shared = Case(
-            losses.cross_entropy,
-            (CASES[name].inputs[0], labels.expand(2, 3)),
-            sparse,
-            CASES[name].hyper,
-            96,
-            SCALE,
-        )
-        check_forward(shared, dtype)
-    check_forward(CASES[name], dtype)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_backward(name: str) -> None:
-    check_backward(CASES[name])
-    check_derivatives(CASES[name])
-    check_layouts(CASES[name])
-
-
-@pytest.mark.parametrize("mistake", PLANTED)
-@pytest.mark.parametrize("name", CASES)
-def test_planted_backward_is_caught(name: str, mistake: str) -> None:
-    check_planted_is_caught(CASES[name], mistake)
 
 
 def test_logits_of_any_size_have_a_finite_loss_and_gradient() -> None:

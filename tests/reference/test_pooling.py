@@ -10,17 +10,7 @@ import torch
 
 from reference.pooling import average_pool2d, global_average_pool, max_pool2d
 from subjects.torch_nn import pooling as by_torch
-from tests.reference.protocol import (
-    DTYPES,
-    PLANTED,
-    Case,
-    check_backward,
-    check_derivatives,
-    check_forward,
-    check_layouts,
-    check_planted_is_caught,
-    draw,
-)
+from tests.reference.protocol import Case, draw
 
 X = draw(2, 3, 6, 5)
 SCALE = 3.5  # no mean exceeds the largest entry
@@ -42,25 +32,6 @@ CASES = {
     "global mean": case(global_average_pool, X),
     "global mean of one map": case(global_average_pool, X[0, 0]),
 }
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", CASES)
-def test_forward(name: str, dtype: torch.dtype) -> None:
-    check_forward(CASES[name], dtype)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_backward(name: str) -> None:
-    check_backward(CASES[name])
-    check_derivatives(CASES[name])
-    check_layouts(CASES[name])
-
-
-@pytest.mark.parametrize("mistake", PLANTED)
-@pytest.mark.parametrize("name", ["max with overlap and border", "mean of the map only", "global mean"])
-def test_planted_backward_is_caught(name: str, mistake: str) -> None:
-    check_planted_is_caught(CASES[name], mistake)
 
 
 def test_of_tied_values_the_first_takes_the_whole_gradient() -> None:

@@ -7,35 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.reference import (
-    test_activations,
-    test_attention,
-    test_boxes,
-    test_embeddings,
-    test_generative,
-    test_layers,
-    test_losses,
-    test_normalization,
-    test_recurrent,
-)
+from tests.reference import test_activations
 from tests.reference.protocol import DTYPES, Case, check_backward, check_forward
+from tests.reference.registry import CASES
 
-MODULES = (
-    test_activations,
-    test_attention,
-    test_boxes,
-    test_embeddings,
-    test_generative,
-    test_layers,
-    test_losses,
-    test_normalization,
-    test_recurrent,
-)
-CASES: dict[str, Case] = {
-    f"{module.__name__.rpartition('test_')[2]}: {name}": case
-    for module in MODULES
-    for name, case in module.CASES.items()
-}
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
 

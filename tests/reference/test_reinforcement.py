@@ -8,39 +8,10 @@ import torch
 from assay.decide.trial import Trial
 from assay.evidence import gamma
 from reference import reinforcement as ours
-from tests.reference.protocol import (
-    DTYPES,
-    PLANTED,
-    Case,
-    check_backward,
-    check_derivatives,
-    check_forward,
-    check_layouts,
-    check_planted_is_caught,
-    draw,
-)
+from tests.reference.protocol import Case, draw
 
 Q, ACTIONS = draw(5, 3), torch.tensor([0, 2, 1, 1, 2])
 CASES = {"chosen values": Case(ours.chosen_values, (Q, ACTIONS), lambda q, a: q[torch.arange(len(a)), a])}
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", CASES)
-def test_forward(name: str, dtype: torch.dtype) -> None:
-    check_forward(CASES[name], dtype)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_backward(name: str) -> None:
-    check_backward(CASES[name])
-    check_derivatives(CASES[name])
-    check_layouts(CASES[name])
-
-
-@pytest.mark.parametrize("mistake", PLANTED)
-@pytest.mark.parametrize("name", CASES)
-def test_planted_backward_is_caught(name: str, mistake: str) -> None:
-    check_planted_is_caught(CASES[name], mistake)
 
 
 LENGTH, DISCOUNT = 6, 0.9
