@@ -12,27 +12,73 @@ from reference.differentiable import Differentiable
 
 Saved = tuple[torch.Tensor, ...]
 
-__all__ = ["dice_loss", "intersection_over_union", "non_maximum_suppression"]
+__all__ = ["box_area", "dice_loss", "intersection_over_union", "non_maximum_suppression"]
 
 
-def intersection_over_union(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def box_area_forward(box: torch.Tensor) -> tuple[torch.Tensor, Saved]:
+    """The area of a box: its width times its height.
+
+    Shapes: box (..., 4) -> A (...)
+    Forward:
+        (1) A = (right - left) · (bottom - top)
+    Backward:
+        (2) dright = dA · (bottom - top) = -dleft
+        (3) dbottom = dA · (right - left) = -dtop
+    Units: the square of the unit of length.
+    Errors: ValueError if the last axis is not 4 or a box is inside out.
+    Source: Everingham et al., The Pascal visual object classes challenge (2010), section 4.2.
+    """
+    _check_boxes("box_area", box, least=1)
+    return _area(box), (box,)  # (1)
+
+
+def box_area_backward(saved: Saved, dA: torch.Tensor) -> tuple[torch.Tensor]:
+    (box,) = saved
+    return (_area_slope(box, dA),)  # (2) (3)
+
+
+def intersection_over_union_forward(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, Saved]:
     """The area that each pair of boxes shares over the area that it covers: from 0 for strangers to 1 for twins.
 
-    Shapes: a (..., n, 4), b (..., m, 4) -> (..., n, m)
-    (1) I = max(0, min(right) - max(left)) · max(0, min(bottom) - max(top))
-    (2) IoU = I / (area a + area b - I)
-    Conventions: boxes that touch share nothing; 0 where both boxes are empty.
+    Shapes: a (..., n, 4), b (..., m, 4) -> y (..., n, m)
+    Forward, with the sides s of the shared part across and down:
+        (1) s = max(0, min(a's end, b's end) - max(a's start, b's start))
+        (2) I = s_across · s_down, U = area a + area b - I
+        (3) y = I / U
+    Backward:
+        (4) dI = dy · (U + I) / U², darea = -dy · I / U² for both areas
+        (5) ds_across = dI · s_down where s_across > 0, and the reverse
+        (6) ds goes to the smaller end and, negative, to the larger start, half to each of two equal ones
+        (7) the areas hand on their gradient as `box_area` does; sums over m for a, over n for b
+    Conventions: boxes that touch share nothing, at that kink the gradient of the shared part is 0; y is 0 and its
+        gradient too where both boxes are empty.
     Errors: ValueError if the last axis is not 4 or a box is inside out.
     Source: Everingham et al., The Pascal visual object classes challenge (2010), section 4.2.
     """
     _check_boxes("intersection_over_union", a)
     _check_boxes("intersection_over_union", b)
     require_broadcast("intersection_over_union", a.shape[:-2], b.shape[:-2])
-    first, second = a.unsqueeze(-2), b.unsqueeze(-3)
-    sides = torch.minimum(first[..., 2:], second[..., 2:]) - torch.maximum(first[..., :2], second[..., :2])
-    shared = sides.clamp_min(0).prod(-1)  # (1) (..., n, m)
-    covered = _area(first) + _area(second) - shared
-    return torch.where(covered > 0, shared / torch.where(covered > 0, covered, 1.0), 0.0)  # (2)
+    sides = _shared_sides(a.unsqueeze(-2), b.unsqueeze(-3))  # (1) (..., n, m, 2)
+    shared, covered = _overlap(a, b, sides)  # (2) (..., n, m)
+    return _ratio(shared, covered), (a, b, sides)  # (3)
+
+
+def intersection_over_union_backward(saved: Saved, dy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    a, b, sides = saved
+    shared, covered = _overlap(a, b, sides)
+    dshared = _ratio(dy * (covered + shared), covered.square())  # (4)
+    darea = -_ratio(dy * shared, covered.square())
+    dsides = torch.where(sides > 0, dshared.unsqueeze(-1) * sides.flip(-1), 0.0)  # (5) (..., n, m, 2)
+    slopes = []
+    for box, other, axis in ((a.unsqueeze(-2), b.unsqueeze(-3), -2), (b.unsqueeze(-3), a.unsqueeze(-2), -3)):
+        start = -dsides * _part(box[..., :2] - other[..., :2])  # (6)
+        end = dsides * _part(other[..., 2:] - box[..., 2:])
+        slopes.append((torch.cat([start, end], -1) + _area_slope(box, darea)).sum(axis))  # (7)
+    return slopes[0].sum_to_size(a.shape), slopes[1].sum_to_size(b.shape)
+
+
+box_area = Differentiable(box_area_forward, box_area_backward)
+intersection_over_union = Differentiable(intersection_over_union_forward, intersection_over_union_backward)
 
 
 def non_maximum_suppression(boxes: torch.Tensor, scores: torch.Tensor, *, threshold: float = 0.5) -> torch.Tensor:
@@ -98,8 +144,36 @@ def _area(box: torch.Tensor) -> torch.Tensor:
     return (box[..., 2:] - box[..., :2]).prod(-1)
 
 
-def _check_boxes(name: str, boxes: torch.Tensor) -> None:
+def _area_slope(box: torch.Tensor, darea: torch.Tensor) -> torch.Tensor:
+    """Equations (2) and (3) of `box_area`: darea (...) -> dbox (..., 4)."""
+    ends = darea.unsqueeze(-1) * (box[..., 2:] - box[..., :2]).flip(-1)
+    return torch.cat([-ends, ends], -1)
+
+
+def _shared_sides(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Width and height of what two boxes share, 0 where they do not meet: (..., 4), (..., 4) -> (..., 2)."""
+    return (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp_min(0)
+
+
+def _overlap(a: torch.Tensor, b: torch.Tensor, sides: torch.Tensor) -> Saved:
+    """The areas that each pair of boxes shares and covers: (..., n, m) each."""
+    shared = sides.prod(-1)
+    return shared, _area(a).unsqueeze(-1) + _area(b).unsqueeze(-2) - shared
+
+
+def _ratio(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    """part / whole, 0 where the whole is 0."""
+    return torch.where(whole > 0, part / torch.where(whole > 0, whole, 1.0), 0.0)
+
+
+def _part(lead: torch.Tensor) -> torch.Tensor:
+    """How much of an extreme's gradient is handed to the one that leads: all if ahead, half at a tie, else nothing."""
+    return (lead.sign() + 1) / 2
+
+
+def _check_boxes(name: str, boxes: torch.Tensor, *, least: int = 2) -> None:
     require_floating(name, boxes=boxes)
-    if boxes.dim() < 2 or boxes.shape[-1] != 4:
-        raise ValueError(f"{name} got boxes of another shape: {tuple(boxes.shape)}, expected (..., n, 4)")
+    if boxes.dim() < least or boxes.shape[-1] != 4:
+        form = "(..., 4)" if least == 1 else "(..., n, 4)"
+        raise ValueError(f"{name} got boxes of another shape: {tuple(boxes.shape)}, expected {form}")
     require_values(name, "left <= right and top <= bottom", boxes[..., :2] <= boxes[..., 2:])

@@ -69,43 +69,57 @@ def triplet_loss_backward(
     return g * (negative - positive), g * (positive - anchor), g * (anchor - negative)  # (2)
 
 
-unit_length = Differentiable(unit_length_forward, unit_length_backward)
-triplet_loss = Differentiable(triplet_loss_forward, triplet_loss_backward)
-
-
-def margin_scores(
+def margin_scores_forward(
     x: torch.Tensor, w: torch.Tensor, labels: torch.Tensor, *, form: str, margin: float, scale: float = 16.0
-) -> torch.Tensor:
+) -> tuple[torch.Tensor, Saved]:
     """Scores of classes by angle, the true class having to win by a margin.
 
-    Shapes: x (n, d), w (c, d), labels (n) -> (n, c)
-    (1) cos θ_j = (x / |x|) · (w_j / |w_j|), scores s · cos θ_j for all wrong classes j
-    (2) SphereFace: s · ψ(margin · θ_y) for the true class y, ψ(t) = (-1)^k · cos t - 2k for t in [kπ, (k + 1)π]
-    (3) CosFace: s · (cos θ_y - margin)
-    (4) ArcFace: s · cos(θ_y + margin)
-    Conventions: in (2) the margin is a factor of at least 1, ψ continues the cosine downwards; in (4) an angle beyond π
-        goes on falling in the same way.
+    Shapes: x (n, d), w (c, d), labels (n) -> y (n, c)
+    Forward, with u = x / |x|, m = margin, s = scale and θ the angle of the true class:
+        (1) cos_j = u · w_j / |w_j|, y_j = s · cos_j for all wrong classes j
+        (2) SphereFace: t = m · θ; ArcFace: t = θ + m
+        (3) SphereFace, ArcFace: y = s · ψ(t), ψ(t) = (-1)^k · cos t - 2k for t in [kπ, (k + 1)π]
+        (4) CosFace: y = s · (cos θ - m)
+    Backward, with r = 1 for CosFace:
+        (5) SphereFace: r = m · (-1)^k · sin t / sin θ; ArcFace: r = (-1)^k · sin t / sin θ
+        (6) dcos_j = s · dy_j, times r for the true class
+        (7) du = Σ_j dcos_j · w_j / |w_j|, d(w_j / |w_j|) = Σ dcos_j · u, then as in `unit_length`
+    Conventions: in SphereFace the margin is a factor of at least 1, ψ continues the cosine downwards; in ArcFace an
+        angle beyond π goes on falling in the same way. The true angle is kept sqrt(8 eps) away from 0 and π, where
+        ArcFace has a cusp; labels get no gradient; a label without a class is refused on the CPU, and elsewhere no
+        class gets a margin.
     Errors: ValueError if the form is unknown, the shapes do not fit or the margin is out of range.
     Source: Liu et al., SphereFace (2017); Wang et al., CosFace (2018); Deng et al., ArcFace (2019).
     """
-    require_choice("margin_scores", "form", form, ("SphereFace", "CosFace", "ArcFace"))
-    require_floating("margin_scores", x=x, w=w)
-    if x.dim() != 2 or w.dim() != 2 or x.shape[1] != w.shape[1] or labels.shape != x.shape[:1]:
-        raise ValueError(
-            f"margin_scores got shapes that do not fit: x {tuple(x.shape)}, w {tuple(w.shape)}, labels "
-            f"{tuple(labels.shape)}, expected (n, d), (c, d), (n)"
-        )
-    if not (margin >= 1 if form == "SphereFace" else margin >= 0):
-        raise ValueError(f"margin_scores got a margin out of range: {margin}, expected at least 0 (SphereFace: 1)")
-    require_values("margin_scores", f"0 <= label < {w.shape[0]}", (labels >= 0) & (labels < w.shape[0]))
-    cosines = unit_length(x) @ unit_length(w).mT  # (1)
-    true = cosines.gather(-1, labels.long().unsqueeze(-1))
+    _check_margin(x, w, labels, form, margin)
+    (u, (_, length)), (direction, (_, norm)) = unit_length_forward(x), unit_length_forward(w)
+    cosines = u @ direction.mT  # (1) (n, c)
     if form == "CosFace":
-        moved = true - margin  # (3)
+        moved = cosines - margin  # (4)
     else:
-        angle = _angle(true)
-        moved = _falling_cosine(margin * angle if form == "SphereFace" else angle + margin)  # (2) (4)
-    return scale * torch.where(labels.unsqueeze(-1) == torch.arange(w.shape[0], device=w.device), moved, cosines)
+        t = _moved(_angle(cosines), form, margin)  # (2)
+        moved = _sign(t) * t.cos() - 2 * _turns(t)  # (3)
+    y = scale * torch.where(_is_true(labels, w), moved, cosines)
+    return y, (u, length, direction, norm, cosines, labels)
+
+
+def margin_scores_backward(
+    saved: Saved, dy: torch.Tensor, *, form: str, margin: float, scale: float = 16.0
+) -> tuple[torch.Tensor, torch.Tensor, None]:
+    u, length, direction, norm, cosines, labels = saved
+    rate = torch.ones_like(cosines)
+    if form != "CosFace":
+        angle = _angle(cosines)
+        t = _moved(angle, form, margin)
+        rate = (margin if form == "SphereFace" else 1.0) * _sign(t) * t.sin() / angle.sin()  # (5)
+    dcosines = scale * dy * torch.where(_is_true(labels, direction), rate, 1.0)  # (6)
+    du, ddirection = dcosines @ direction, dcosines.mT @ u  # (7) (n, d), (c, d)
+    return *unit_length_backward((u, length), du), *unit_length_backward((direction, norm), ddirection), None
+
+
+unit_length = Differentiable(unit_length_forward, unit_length_backward)
+triplet_loss = Differentiable(triplet_loss_forward, triplet_loss_backward)
+margin_scores = Differentiable(margin_scores_forward, margin_scores_backward)
 
 
 def margin_loss(
@@ -125,7 +139,34 @@ def _angle(cosine: torch.Tensor) -> torch.Tensor:
     return cosine.clamp(-inside, inside).acos()
 
 
-def _falling_cosine(t: torch.Tensor) -> torch.Tensor:
-    """The cosine up to π, continued so that it goes on falling: (-1)^k · cos t - 2k on [kπ, (k + 1)π]."""
-    k = (t.detach() / torch.pi).floor()
-    return (1 - 2 * (k % 2)) * t.cos() - 2 * k
+def _moved(angle: torch.Tensor, form: str, margin: float) -> torch.Tensor:
+    """Equation (2) of `margin_scores`."""
+    return margin * angle if form == "SphereFace" else angle + margin
+
+
+def _turns(t: torch.Tensor) -> torch.Tensor:
+    """k, the number of half turns in an angle; constant under differentiation."""
+    return (t.detach() / torch.pi).floor()
+
+
+def _sign(t: torch.Tensor) -> torch.Tensor:
+    """(-1)^k for the angle t in [kπ, (k + 1)π]."""
+    return 1 - 2 * (_turns(t) % 2)
+
+
+def _is_true(labels: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """Where the class is the true one: labels (n), w (c, d) -> (n, c)."""
+    return labels.unsqueeze(-1) == torch.arange(w.shape[0], device=w.device)
+
+
+def _check_margin(x: torch.Tensor, w: torch.Tensor, labels: torch.Tensor, form: str, margin: float) -> None:
+    require_choice("margin_scores", "form", form, ("SphereFace", "CosFace", "ArcFace"))
+    require_floating("margin_scores", x=x, w=w)
+    if x.dim() != 2 or w.dim() != 2 or x.shape[1] != w.shape[1] or labels.shape != x.shape[:1]:
+        raise ValueError(
+            f"margin_scores got shapes that do not fit: x {tuple(x.shape)}, w {tuple(w.shape)}, labels "
+            f"{tuple(labels.shape)}, expected (n, d), (c, d), (n)"
+        )
+    if not (margin >= 1 if form == "SphereFace" else margin >= 0):
+        raise ValueError(f"margin_scores got a margin out of range: {margin}, expected at least 0 (SphereFace: 1)")
+    require_values("margin_scores", f"0 <= label < {w.shape[0]}", (labels >= 0) & (labels < w.shape[0]))

@@ -1,4 +1,4 @@
-"""Generative models: variational autoencoder, adversarial losses, restricted Boltzmann machine.
+"""Generative models: variational autoencoder, denoising, adversarial losses.
 
 An autoencoder is two nets of dense layers, one after the other; here is what the generative ones need beyond that.
 """
@@ -7,20 +7,15 @@ from __future__ import annotations
 
 import torch
 
-from reference.activations import sigmoid
-from reference.checks import require_choice, require_dims, require_floating, require_values
+from reference.activations import sigmoid_forward
+from reference.checks import require_choice, require_dims, require_floating
 from reference.differentiable import Differentiable
-from reference.layers import dense
-from reference.losses import binary_cross_entropy_with_logits
+from reference.regularization import masked
 
 Saved = tuple[torch.Tensor, ...]
 Pair = tuple[torch.Tensor, torch.Tensor]
-Machine = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
-__all__ = [
-    "contrastive_divergence", "corrupt", "discriminator_loss", "free_energy", "gaussian_divergence", "generator_loss",
-    "gibbs_step", "reparameterise",
-]  # fmt: skip
+__all__ = ["corrupt", "discriminator_loss", "gaussian_divergence", "generator_loss", "reparameterise"]
 
 
 def gaussian_divergence_forward(mean: torch.Tensor, log_variance: torch.Tensor) -> tuple[torch.Tensor, Saved]:
@@ -88,87 +83,67 @@ def corrupt(x: torch.Tensor, *, share: float, generator: torch.Generator) -> tor
     if not 0 <= share <= 1:
         raise ValueError(f"corrupt got a share out of range: {share}, expected 0 <= share <= 1")
     kept = torch.rand(x.shape, generator=generator, dtype=torch.float64, device=generator.device) >= share
-    return x * kept.to(x.dtype)  # (1)
+    return masked(x, kept.to(x.dtype))  # (1)
 
 
-def discriminator_loss(on_real: torch.Tensor, on_fake: torch.Tensor) -> torch.Tensor:
-    """What it costs a discriminator to mistake real for fake and the reverse: logits (...), (...) -> ().
+def discriminator_loss_forward(on_real: torch.Tensor, on_fake: torch.Tensor) -> tuple[torch.Tensor, Saved]:
+    """What it costs a discriminator to mistake real for fake and the reverse.
 
-    (1) L = -mean log D(real) - mean log(1 - D(fake)), D = sigmoid(logit)
+    Shapes: on_real (...), on_fake (...) of logits z, z' -> L ()
+    Forward:
+        (1) L = mean log(1 + exp(-z)) + mean log(1 + exp(z')), which is -mean log D(real) - mean log(1 - D(fake)) for
+            D = sigmoid(logit)
+    Backward, n and n' counting the entries:
+        (2) dz = -dL · sigmoid(-z) / n
+        (3) dz' = dL · sigmoid(z') / n'
+    Conventions: the two need not be equally many; a mean over nothing is NaN.
     Units: nats.
     Source: Goodfellow et al., Generative adversarial nets (2014), equation 1.
     """
-    real = binary_cross_entropy_with_logits(on_real, torch.ones_like(on_real), reduction="mean")
-    fake = binary_cross_entropy_with_logits(on_fake, torch.zeros_like(on_fake), reduction="mean")
-    return real + fake  # (1)
+    require_floating("discriminator_loss", on_real=on_real, on_fake=on_fake)
+    return _softplus(-on_real).mean() + _softplus(on_fake).mean(), (on_real, on_fake)  # (1)
 
 
-def generator_loss(on_fake: torch.Tensor, *, form: str = "non-saturating") -> torch.Tensor:
-    """What it costs a generator to be found out: logits of fakes (...) -> ().
+def discriminator_loss_backward(saved: Saved, dL: torch.Tensor) -> Pair:
+    real, fake = saved
+    dreal = -dL * sigmoid_forward(-real)[0] / real.numel()  # (2)
+    return dreal, dL * sigmoid_forward(fake)[0] / fake.numel()  # (3)
 
-    (1) original: L = mean log(1 - D(fake)), whose gradient vanishes while D is sure
-    (2) non-saturating: L = -mean log D(fake), the same fixed points with a gradient of full size there
+
+def generator_loss_forward(on_fake: torch.Tensor, *, form: str = "non-saturating") -> tuple[torch.Tensor, Saved]:
+    """What it costs a generator to be found out.
+
+    Shapes: on_fake (...) of logits z -> L ()
+    Forward:
+        (1) original: L = mean log(1 - D(fake)) = -mean log(1 + exp(z))
+        (2) non-saturating: L = -mean log D(fake) = mean log(1 + exp(-z))
+    Backward, n counting the entries:
+        (3) original: dz = -dL · sigmoid(z) / n, which vanishes while the discriminator is sure of the fake
+        (4) non-saturating: dz = -dL · sigmoid(-z) / n, of full size there
+    Conventions: both have the same fixed points.
     Units: nats.
     Source: Goodfellow et al., Generative adversarial nets (2014), section 3.
     """
     require_choice("generator_loss", "form", form, ("original", "non-saturating"))
+    require_floating("generator_loss", on_fake=on_fake)
     if form == "original":
-        return -binary_cross_entropy_with_logits(on_fake, torch.zeros_like(on_fake), reduction="mean")  # (1)
-    return binary_cross_entropy_with_logits(on_fake, torch.ones_like(on_fake), reduction="mean")  # (2)
+        return -_softplus(on_fake).mean(), (on_fake,)  # (1)
+    return _softplus(-on_fake).mean(), (on_fake,)  # (2)
 
 
-def free_energy(v: torch.Tensor, w: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-    """The free energy of visible states in a restricted Boltzmann machine: their probability is exp(-F) / Z.
-
-    Shapes: v (n, d) of zeros and ones, w (h, d), b (d) for visible units, c (h) for hidden ones -> F (n)
-    (1) F = -b · v - Σ_j log(1 + exp(w_j · v + c_j))
-    Source: Hinton, A practical guide to training restricted Boltzmann machines (2010), section 16.1.
-    """
-    _check_machine("free_energy", v, w, b, c)
-    return -(v @ b) - torch.nn.functional.softplus(dense(v, w, c)).sum(-1)  # (1)
+def generator_loss_backward(saved: Saved, dL: torch.Tensor, *, form: str = "non-saturating") -> tuple[torch.Tensor]:
+    (z,) = saved
+    found_out = sigmoid_forward(z if form == "original" else -z)[0]  # (3) (4)
+    return (-dL * found_out / z.numel(),)
 
 
-def gibbs_step(v: torch.Tensor, machine: Machine, *, generator: torch.Generator) -> torch.Tensor:
-    """Visible states after one turn: the hidden units are drawn given the visible ones, then the reverse.
-
-    Shapes: v (n, d), machine (w (h, d), b (d), c (h)) -> v (n, d)
-    (1) h_j = 1 with probability sigmoid(w_j · v + c_j)
-    (2) v_i = 1 with probability sigmoid(Σ_j w_ji · h_j + b_i)
-    Source: Hinton, A practical guide to training restricted Boltzmann machines (2010), section 3.
-    """
-    w, b, c = machine
-    _check_machine("gibbs_step", v, w, b, c)
-    h = _drawn(sigmoid(dense(v, w, c)), generator)  # (1)
-    return _drawn(sigmoid(dense(h, w.mT, b)), generator)  # (2)
+discriminator_loss = Differentiable(discriminator_loss_forward, discriminator_loss_backward)
+generator_loss = Differentiable(generator_loss_forward, generator_loss_backward)
 
 
-def contrastive_divergence(
-    v: torch.Tensor, machine: Machine, *, steps: int = 1, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The direction in which contrastive divergence moves a restricted Boltzmann machine: for (w, b, c).
-
-    Shapes: v (n, d), machine (w (h, d), b (d), c (h)) -> (h, d), (d), (h)
-    (1) v' = v after `steps` Gibbs steps, p = sigmoid(w · v + c), p' = sigmoid(w · v' + c)
-    (2) mean over the cases of (p · vᵀ - p' · v'ᵀ, v - v', p - p')
-    Conventions: an ascent direction; the exact gradient of the likelihood as `steps` grows.
-    Errors: ValueError if the shapes do not fit, v holds anything but 0 and 1 or steps is below 1.
-    Source: Hinton, Training products of experts by minimizing contrastive divergence (2002).
-    """
-    w, b, c = machine
-    _check_machine("contrastive_divergence", v, w, b, c)
-    if steps < 1:
-        raise ValueError(f"contrastive_divergence got steps out of range: {steps}, expected at least 1")
-    fantasy = v
-    for _ in range(steps):
-        fantasy = gibbs_step(fantasy, machine, generator=generator)  # (1)
-    p, q, n = sigmoid(dense(v, w, c)), sigmoid(dense(fantasy, w, c)), v.shape[0]
-    return (p.mT @ v - q.mT @ fantasy) / n, (v - fantasy).mean(0), (p - q).mean(0)  # (2)
-
-
-def _drawn(p: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Zeros and ones with the probabilities p."""
-    u = torch.rand(p.shape, generator=generator, dtype=p.dtype, device=generator.device)
-    return (u < p).to(p.dtype)
+def _softplus(z: torch.Tensor) -> torch.Tensor:
+    """log(1 + exp(z)), finite for every finite z and exact where exp(z) is tiny."""
+    return z.clamp_min(0) + torch.log1p((-z.abs()).exp())
 
 
 def _check_moments(name: str, mean: torch.Tensor, other: torch.Tensor) -> None:
@@ -176,13 +151,3 @@ def _check_moments(name: str, mean: torch.Tensor, other: torch.Tensor) -> None:
     require_dims(name, 1, mean=mean)
     if mean.shape != other.shape:
         raise ValueError(f"{name} got shapes that differ: {tuple(mean.shape)}, {tuple(other.shape)}, expected the same")
-
-
-def _check_machine(name: str, v: torch.Tensor, w: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> None:
-    require_floating(name, v=v, w=w, b=b, c=c)
-    if v.dim() != 2 or w.dim() != 2 or v.shape[1:] != w.shape[1:] or b.shape != w.shape[1:] or c.shape != w.shape[:1]:
-        raise ValueError(
-            f"{name} got shapes that do not fit: v {tuple(v.shape)}, w {tuple(w.shape)}, b {tuple(b.shape)}, "
-            f"c {tuple(c.shape)}, expected (n, d), (h, d), (d), (h)"
-        )
-    require_values(name, "states 0 or 1", (v == 0) | (v == 1))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from reference.checks import require_floating, require_values
+from reference.checks import require_axis, require_floating, require_values
 from reference.differentiable import Differentiable
 from reference.losses import mean_squared_error
 
@@ -84,14 +84,27 @@ def temporal_difference_loss(q: torch.Tensor, actions: torch.Tensor, targets: to
     return mean_squared_error(chosen_values(q, actions), targets.detach(), reduction="mean")  # (1)
 
 
-def actor_loss(values: torch.Tensor) -> torch.Tensor:
-    """What a deterministic policy minimises: minus the mean value (n) that the critic gives to its actions.
+def actor_loss_forward(values: torch.Tensor) -> tuple[torch.Tensor, Saved]:
+    """What a deterministic policy minimises: minus the mean value that the critic gives to its actions.
 
-    (1) L = -mean Q(s, policy(s)), the gradient of which goes through the action into the policy
+    Shapes: values (..., n) -> L (...)
+    Forward:
+        (1) L = -mean Q(s, policy(s)) over the n states
+    Backward:
+        (2) dQ = -dL / n, which goes on through the critic's action into the policy
     Source: Lillicrap et al., Continuous control with deep reinforcement learning (2016), equation 6.
     """
     require_floating("actor_loss", values=values)
-    return -values.mean()  # (1)
+    require_axis("actor_loss", values, -1)
+    return -values.mean(-1), (values,)  # (1)
+
+
+def actor_loss_backward(saved: Saved, dL: torch.Tensor) -> tuple[torch.Tensor]:
+    (values,) = saved
+    return ((-dL / values.shape[-1]).unsqueeze(-1).expand(values.shape),)  # (2)
+
+
+actor_loss = Differentiable(actor_loss_forward, actor_loss_backward)
 
 
 def epsilon_greedy(q: torch.Tensor, *, eps: float, generator: torch.Generator) -> torch.Tensor:

@@ -24,9 +24,32 @@ def triplet(a: torch.Tensor, p: torch.Tensor, n: torch.Tensor, margin: float) ->
     )
 
 
+def moved(c: torch.Tensor, form: str, margin: float) -> torch.Tensor:
+    """The true class's cosine after the margin, by the addition theorem and the double angle in place of an angle."""
+    if form == "CosFace":
+        return c - margin
+    if form == "ArcFace":
+        return c * math.cos(margin) - (1 - c * c).sqrt() * math.sin(margin)
+    assert margin == 2.0
+    return torch.where(c >= 0, 2 * c * c - 1, 1 - 2 * c * c - 2)
+
+
+def margins(
+    x: torch.Tensor, w: torch.Tensor, labels: torch.Tensor, form: str, margin: float, scale: float = 16.0
+) -> torch.Tensor:
+    cosines = functional.normalize(x, dim=-1) @ functional.normalize(w, dim=-1).T
+    chosen = functional.one_hot(labels, len(w)).to(x.dtype)
+    return scale * (cosines + chosen * (moved(cosines, form, margin) - cosines))
+
+
+# an angle is as exact as a rounding over its sine, above 1/8 for these; so is its slope
+ANGLES = {"roundings": 512, "scale": 16.0}
 CASES = {
     "unit length": Case(unit_length, (X,), lambda x: functional.normalize(x, dim=-1)),
     "triplet": Case(triplet_loss, (X, draw(6, 4, seed=2), draw(6, 4, seed=3)), triplet, {"margin": 0.2}, scale=100),
+    "CosFace": Case(margin_scores, (X, W, LABELS), margins, {"form": "CosFace", "margin": 0.3}, scale=16),
+    "ArcFace": Case(margin_scores, (X, W, LABELS), margins, {"form": "ArcFace", "margin": 0.2}, **ANGLES),
+    "SphereFace": Case(margin_scores, (X, W, LABELS), margins, {"form": "SphereFace", "margin": 2.0}, **ANGLES),
 }
 
 

@@ -11,7 +11,10 @@ from reference import reinforcement as ours
 from tests.reference.protocol import Case, draw
 
 Q, ACTIONS = draw(5, 3), torch.tensor([0, 2, 1, 1, 2])
-CASES = {"chosen values": Case(ours.chosen_values, (Q, ACTIONS), lambda q, a: q[torch.arange(len(a)), a])}
+CASES = {
+    "chosen values": Case(ours.chosen_values, (Q, ACTIONS), lambda q, a: q[torch.arange(len(a)), a]),
+    "actor loss": Case(ours.actor_loss, (Q,), lambda q: -q.sum(-1) / 3, scale=4),
+}
 
 
 LENGTH, DISCOUNT = 6, 0.9
@@ -95,6 +98,7 @@ REFUSED = {
     "rewards that do not fit": (lambda: ours.bellman_target(draw(4), Q, NO), "do not fit"),
     "action that is not there": (lambda: ours.chosen_values(Q, ACTIONS + 1), "0 <= action < 3"),
     "actions that do not fit": (lambda: ours.chosen_values(Q, ACTIONS[:2]), "actions that do not fit"),
+    "no value": (lambda: ours.actor_loss(draw(0)), "empty axis"),
     "eps above one": (lambda: ours.epsilon_greedy(Q, eps=2.0, generator=torch.Generator()), "0 <= eps <= 1"),
     "rate above one": (lambda: ours.soft_update([Q], [Q], rate=2.0), "0 <= rate <= 1"),
     "parameters that do not match": (lambda: ours.soft_update([Q], [Q, Q], rate=0.1), "do not match"),
