@@ -20,6 +20,9 @@ def fires(z: torch.Tensor) -> torch.Tensor:
     return torch.heaviside(z.detach(), torch.ones_like(z)) + 0 * z  # for torch alone there is no gradient to ask for
 
 
+KINKS = (torch.tensor([[-2.0, 0.0, 1.0], [-1.0, 0.5, 0.0]], dtype=torch.float64),)
+TIES = (torch.tensor([[2.0, 5.0, 5.0], [1.0, 1.0, 1.0], [0.0, 3.0, -1.0]], dtype=torch.float64),)
+
 # |z| < 8 here, and an exponential turns a rounding of its argument into at most 8 roundings of its value; a dozen
 # operations more are room for sums over four entries and the quotients.
 ROUNDINGS = 20
@@ -29,16 +32,24 @@ CASES = {
     "sigmoid": Case(activations.sigmoid, (Z,), torch.sigmoid, roundings=ROUNDINGS),
     "tanh": Case(activations.tanh, (Z,), torch.tanh, roundings=ROUNDINGS),
     "softsign": Case(activations.softsign, (Z,), functional.softsign, roundings=ROUNDINGS),
-    "relu": Case(activations.relu, (Z,), functional.relu, roundings=ROUNDINGS),
+    "relu": Case(activations.relu, (Z,), functional.relu, roundings=ROUNDINGS, kinks=KINKS),
     "leaky_relu": Case(
         activations.leaky_relu,
         (Z,),
         lambda z, slope: functional.leaky_relu(z, slope),
         {"slope": 0.3},
         roundings=ROUNDINGS,
+        kinks=KINKS,
     ),
-    "elu": Case(activations.elu, (Z,), lambda z, alpha: functional.elu(z, alpha), {"alpha": 0.7}, roundings=ROUNDINGS),
-    "hardtanh": Case(activations.hardtanh, (Z,), functional.hardtanh, roundings=ROUNDINGS),
+    "elu": Case(
+        activations.elu,
+        (Z,),
+        lambda z, alpha: functional.elu(z, alpha),
+        {"alpha": 0.7},
+        roundings=ROUNDINGS,
+        kinks=KINKS,
+    ),
+    "hardtanh": Case(activations.hardtanh, (Z,), functional.hardtanh, roundings=ROUNDINGS, kinks=KINKS),
     "softmax": Case(activations.softmax, (Z,), lambda z: functional.softmax(z, -1), roundings=ROUNDINGS),
     "softmax over rows": Case(
         activations.softmax, (Z,), lambda z, dim: functional.softmax(z, dim), {"dim": 0}, roundings=ROUNDINGS
@@ -46,7 +57,7 @@ CASES = {
     "log_softmax": Case(
         activations.log_softmax, (Z,), lambda z: functional.log_softmax(z, -1), scale=10, roundings=ROUNDINGS
     ),
-    "maxout": Case(activations.maxout, (Z,), lambda z: z.max(-1).values, roundings=ROUNDINGS),
+    "maxout": Case(activations.maxout, (Z,), lambda z: z.max(-1).values, roundings=ROUNDINGS, kinks=TIES),
     "maxout over rows": Case(
         activations.maxout, (Z,), lambda z, dim: z.max(dim).values, {"dim": 0}, roundings=ROUNDINGS
     ),

@@ -45,6 +45,7 @@ def z_score(x: torch.Tensor, dim: int, correction: int) -> torch.Tensor:
     return (x - x.mean(dim, keepdim=True)) / x.std(dim, keepdim=True, correction=correction)
 
 
+TIES = (torch.tensor([[2.0, 5.0, 5.0, -1.0], [1.0, 1.0, 3.0, 0.5], [0.0, 3.0, -1.0, 0.5]], dtype=torch.float64),)
 SCALE = 10.0  # a gain below 3 on normalised values below 3
 CASES = {
     "batch_norm": Case(ours.batch_norm, (X, GAIN, SHIFT), batch_norm, scale=SCALE),
@@ -56,9 +57,11 @@ CASES = {
     ),
     "residual": Case(ours.residual, (X, draw(5, 3, seed=6)), torch.add, scale=SCALE),
     "min_max": Case(ours.min_max, (X,), min_max, {"dim": 0}, scale=SCALE),
-    "min_max of rows": Case(ours.min_max, (X,), min_max, {"dim": -1}, scale=SCALE),
+    "min_max of rows": Case(ours.min_max, (X,), min_max, {"dim": -1}, scale=SCALE, kinks=TIES),
     "mean_normalisation": Case(ours.mean_normalisation, (X,), mean_normalisation, {"dim": 0}, scale=SCALE),
-    "mean_normalisation of rows": Case(ours.mean_normalisation, (X,), mean_normalisation, {"dim": 1}, scale=SCALE),
+    "mean_normalisation of rows": Case(
+        ours.mean_normalisation, (X,), mean_normalisation, {"dim": 1}, scale=SCALE, kinks=TIES
+    ),
     "z_score": Case(ours.z_score, (X,), z_score, {"dim": 0, "correction": 0}, scale=SCALE),
     "z_score, unbiased": Case(ours.z_score, (X,), z_score, {"dim": 1, "correction": 1}, scale=SCALE),
 }

@@ -31,7 +31,13 @@ def shortened(w: torch.Tensor, c: float) -> torch.Tensor:
     return w * (c / r).clamp_max(1.0)
 
 
-RIDGE = 60 * 100  # 60 operations an entry; dividing by A costs as many digits as its condition, below 100 here
+TO_ZERO = torch.tensor([[-2.0, 0.0, 1.0], [0.5, -0.5, 0.0]], dtype=torch.float64)
+# 60 operations an entry; dividing by A costs as many digits as its condition, below 100 here; torch has no elimination
+# in bfloat16
+RIDGE: dict[str, Any] = {
+    "roundings": 60 * 100,
+    "bfloat16": False,
+}  # 60 operations an entry; dividing by A costs as many digits as its condition, below 100 here
 SUMS = 100.0  # the sum of the sizes or squares of 24 numbers below 3
 # no entry stands near a kink
 CASES = {
@@ -41,13 +47,21 @@ CASES = {
     "masked, the mask broadcast over x": Case(
         ours.masked, (draw(4, 1, 5), mask(3, 5)), lambda x, m, keep: x * m / keep, {"keep": 0.6}, constant=(1,)
     ),
-    "l1_penalty": Case(ours.l1_penalty, (draw(2, 3, 4),), theirs.l1_penalty, {"batch_dims": 1}, scale=SUMS),
+    "l1_penalty": Case(
+        ours.l1_penalty, (draw(2, 3, 4),), theirs.l1_penalty, {"batch_dims": 1}, scale=SUMS, kinks=(TO_ZERO,)
+    ),
     "l2_penalty": Case(ours.l2_penalty, (draw(2, 3, 4),), theirs.l2_penalty, {"batch_dims": 2}, scale=SUMS),
-    "soft_threshold": Case(ours.soft_threshold, (draw(4, 5),), theirs.soft_threshold, {"t": 0.4}),
-    "max_norm": Case(ours.max_norm, (draw(2, 6, 4),), shortened, {"c": 1.9}),
-    "ridge": Case(ours.ridge, (draw(2, 7, 3), draw(2, 7, seed=1)), theirs.ridge, {"penalty": 0.3}, roundings=RIDGE),
+    "soft_threshold": Case(ours.soft_threshold, (draw(4, 5),), theirs.soft_threshold, {"t": 0.5}, kinks=(TO_ZERO,)),
+    "max_norm": Case(
+        ours.max_norm,
+        (draw(2, 6, 4),),
+        shortened,
+        {"c": 2.5},
+        kinks=(torch.tensor([[1.5, 2.0], [1.0, 1.0], [3.0, 4.0]], dtype=torch.float64),),
+    ),
+    "ridge": Case(ours.ridge, (draw(2, 7, 3), draw(2, 7, seed=1)), theirs.ridge, {"penalty": 0.3}, **RIDGE),
     "ridge with fewer samples than features": Case(
-        ours.ridge, (draw(3, 5), draw(3, seed=1)), theirs.ridge, {"penalty": 0.3}, roundings=RIDGE
+        ours.ridge, (draw(3, 5), draw(3, seed=1)), theirs.ridge, {"penalty": 0.3}, **RIDGE
     ),
 }
 
