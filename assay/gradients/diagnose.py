@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -40,11 +40,12 @@ def guess(comparison: Comparison) -> str:
 
 def _screened(comparison: Comparison) -> str:
     """For inputs without a table: whether probes have one ratio."""
-    ratios = [
-        probe.analytic / probe.measured
-        for probe in comparison.failed
-        if abs(probe.measured) > numeric.MARGIN * probe.bar and np.isfinite(probe.analytic)
-    ]
+    return ratio_of([(probe.analytic, probe.measured, probe.bar) for probe in comparison.failed])
+
+
+def ratio_of(measured: Sequence[tuple[float, float, float]]) -> str:
+    """The one ratio of (gradient, measured, bar) where there is one, else an empty string."""
+    ratios = [a / n for a, n, bar in measured if abs(n) > numeric.MARGIN * bar and np.isfinite(a)]
     if len(ratios) >= 2 and max(ratios) - min(ratios) <= SAME * max(abs(ratio) for ratio in ratios):
         return _ratio(ratios[0])
     return ""

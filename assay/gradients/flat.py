@@ -10,8 +10,12 @@ from torch import Tensor
 
 def flat(value: Tensor) -> Tensor:
     """`value` (...) -> (n,) float64; complex entries give real and imaginary part side by side."""
-    real = torch.view_as_real(value.resolve_conj()) if value.is_complex() else value
-    return real.reshape(-1).to(torch.float64)
+    return coordinates(value).reshape(-1).to(torch.float64)
+
+
+def coordinates(value: Tensor) -> Tensor:
+    """The real coordinates as a view in the tensor's own precision: (...) or, for complex numbers, (..., 2)."""
+    return torch.view_as_real(value.resolve_conj()) if value.is_complex() else value
 
 
 def count(value: Tensor) -> int:

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import torch
 
-from assay.gradients.flat import where
-from assay.gradients.locate import Field, Measured, search
+from assay.gradients.field import Field, Measured
+from assay.gradients.flat import coordinates, where
+from assay.gradients.locate import search, wrong_in
 from assay.gradients.records import Entry, InputEntries
 from assay.gradients.sampling import Sampler
-from assay.gradients.screen import Probe, Screen
+from assay.gradients.screen import Probe, Screen, roundoff
 
 SHOWN = 20
 
@@ -31,12 +32,12 @@ def located(
     result = search(field)
     sampler.forwards += field.forwards
     target = sampler.target
-    entries = tuple(_entry(target.names[position], target.inputs[position], one) for one in result.wrong)
-    bent = tuple(_entry(target.names[position], target.inputs[position], one) for one in result.kinks)
+    entries = tuple(_entry(target.names[position], target.inputs[position], one) for one in result.wrong.values())
+    bent = tuple(_entry(target.names[position], target.inputs[position], one) for one in result.kinks.values())
     if not entries and not bent:
         last = probes[bad[0]]
         entries = (Entry(record.name, " along a random direction", "<w, y>", last.analytic, last.measured, last.bar),)
-    count = record.checked if result.dense else len(entries)
+    count = record.checked if result.dense else max(len(entries), wrong_in(field, result, 0))
     return replace(
         record, method="located", wrong=entries[:SHOWN], wrong_count=count, worst=entries[0] if entries else None,
         kinks=len(bent), kink=bent[0] if bent else None,
@@ -44,20 +45,24 @@ def located(
 
 
 def _field(sampler: Sampler, screen: Screen, position: int, number: int) -> Field:
+    """<w, y> for one cotangent as a function of one input."""
     target = sampler.target
-    value = target.inputs[position].clone(memory_format=torch.contiguous_format)
-    inputs = list(target.inputs)
-    inputs[position] = value
-    real = torch.view_as_real(value) if value.is_complex() else value
-    w = screen.cotangents[number].to(value.device)
-    gradient = screen.gradients[position][number].clone().to(value.device)
+    source = target.inputs[position].contiguous()
+    moved = source.clone()
+    inputs = (*target.inputs[:position], moved, *target.inputs[position + 1 :])
+    w = screen.cotangents[number].to(source.device)
     base = sampler.base
 
     def along() -> float:
-        return float(((sampler.one(tuple(inputs)) - base) * w).sum())
+        return float(((sampler.one(inputs) - base) * w).sum())
 
     seed = int(torch.randint(1 << 20, (1,), generator=screen.generator))
-    return Field([real.view(-1)], [gradient], along, seed, natural=float((base.nan_to_num() * w).norm()))
+    gradient = screen.gradients[position][number].to(source.device)
+    real = coordinates(source)
+    return Field(
+        [real.view(-1)], [coordinates(moved).view(-1)], [gradient], [tuple(real.shape)], along, seed,
+        natural=float((base.nan_to_num() * w).norm()), unit=roundoff(source),
+    )  # fmt: skip
 
 
 def _entry(name: str, value: torch.Tensor, one: Measured) -> Entry:

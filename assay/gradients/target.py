@@ -20,7 +20,8 @@ DOUBLE = {torch.complex32: torch.complex128, torch.complex64: torch.complex128, 
 class Target:
     """A function with named inputs; `wrt` are the positions that are differentiated.
 
-    A module's parameters are inputs like any other: they follow the first `arguments` inputs under the name "parameter ...".
+    A module's parameters are inputs like any other: they follow the first `arguments` inputs under the name "parameter ...". Those
+    that require no gradient are `frozen`.
     """
 
     label: str
@@ -33,6 +34,7 @@ class Target:
     by_name: bool = False
     module: nn.Module | None = None
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
+    frozen: Mapping[str, Tensor] = field(default_factory=dict)
     arguments: int = 0
     cotangent: tuple[Tensor, ...] | None = None
     clones: bool = False
@@ -46,9 +48,12 @@ class Target:
             inputs = tuple(value.clone() if isinstance(value, Tensor) else value for value in inputs)
         if self.module is not None:
             state = {name.removeprefix("parameter "): value for name, value in self._parameters(inputs)}
+            state.update(self.frozen)
+            # The forward may write into its buffers (running statistics): every call gets them as they were.
             state.update({name: value.clone() for name, value in self.buffers.items()})
-            arguments = tuple(inputs[: self.arguments])
-            return torch.func.functional_call(self.module, state, arguments, dict(self.hyper))
+            given = tuple(inputs[: self.arguments])
+            named = dict(zip(self.names, given, strict=False)) if self.by_name else {}
+            return torch.func.functional_call(self.module, state, () if named else given, named | dict(self.hyper))
         if self.by_name:
             return self.function(**dict(zip(self.names, inputs, strict=True)), **self.hyper)
         return self.function(*inputs, **self.hyper)
@@ -87,6 +92,7 @@ class Target:
             self,
             inputs=tuple(_double(value) for value in self.inputs),
             buffers={name: _double(value) for name, value in self.buffers.items()},
+            frozen={name: _double(value) for name, value in self.frozen.items()},
             cotangent=None if self.cotangent is None else tuple(_double(value) for value in self.cotangent),
             hyper={name: _double(value) for name, value in self.hyper.items()},
         )
@@ -134,14 +140,15 @@ def resolve(
     label, function, backward, module = _callable(fn, backward)
     names, values = named(function if module is None else module.forward, inputs)
     values = tuple(_placed(value, device) for value in values)
-    arguments, buffers = len(values), {}
+    arguments, buffers, frozen = len(values), {}, {}
+    given = names
     if module is not None:
         module = module if device is None else module.to(device)
         parameters = [(name, value.detach()) for name, value in module.named_parameters() if value.requires_grad]
         names += tuple(f"parameter {name}" for name, _ in parameters)
         values += tuple(value for _, value in parameters)
         buffers = {name: value.detach() for name, value in module.named_buffers()}
-        buffers |= {name: value.detach() for name, value in module.named_parameters() if not value.requires_grad}
+        frozen = {name: value.detach() for name, value in module.named_parameters() if not value.requires_grad}
     return Target(
         label=label,
         function=function,
@@ -150,9 +157,10 @@ def resolve(
         wrt=_positions(label, names, values, wrt),
         backward=backward,
         hyper=dict(hyper or {}),
-        by_name=module is None and isinstance(inputs, Mapping) and _binds(function, names),
+        by_name=isinstance(inputs, Mapping) and _binds(function if module is None else module.forward, given),
         module=module,
         buffers=buffers,
+        frozen=frozen,
         arguments=arguments,
         cotangent=None if cotangent is None else tuple(value.detach() for value in leaves_of(cotangent)),
     )

@@ -9,6 +9,9 @@ import torch
 
 from assay.errors import GradientInputError
 from assay.gradients import check_gradient, check_module
+from assay.gradients.coefficients import BLOCK, Coefficients
+from assay.gradients.field import Field
+from benchmarks.gradients.location import in_a_process
 
 
 class Product(torch.autograd.Function):
@@ -70,6 +73,51 @@ def test_a_narrow_module_is_searched_on_a_wide_replica_and_held_against_it():
     narrow = check_module(Narrow(200, [], torch.float32), ("float32[3,200]",))
     assert narrow.verdict == "differs"
     assert "weight[2, 5]" in narrow.explain()
+
+
+def test_coefficients_are_the_same_in_pieces_and_at_places_and_never_small():
+    size = 3 * BLOCK + 17
+    coefficients = Coefficients(size, 5)
+    cpu = torch.device("cpu")
+    drawn = torch.cat([window * factor for _, _, window, factor in coefficients.pieces(0, size, cpu)])
+    part = torch.cat([window * factor for _, _, window, factor in coefficients.pieces(100, 2 * BLOCK + 9, cpu)])
+    assert drawn.shape == (size,)
+    assert torch.equal(part, drawn[100 : 2 * BLOCK + 9])
+    places = torch.tensor([0, BLOCK - 1, BLOCK, size - 1])
+    assert torch.equal(coefficients.at(places), drawn[places])
+    assert 0.25 <= float(drawn.abs().min()) <= float(drawn.abs().max()) <= 1
+    # A sum of n independent draws of variance (7/12)² stays within five of its deviations.
+    assert abs(float(drawn.sum())) <= 5 * 7 / 12 * size**0.5
+    assert not torch.equal(drawn, torch.cat([w * f for _, _, w, f in Coefficients(size, 6).pieces(0, size, cpu)]))
+
+
+def test_a_field_is_put_back_when_the_function_fails_and_leaves_sources_and_gradients_alone():
+    source, calls = torch.linspace(-1, 1, 1000, dtype=torch.float64), iter(range(100))
+    moved, kept = source.clone(), source.clone()
+    gradient = moved.cos()
+
+    def value() -> float:
+        if next(calls) == 5:
+            raise RuntimeError("enough")
+        return float(moved.sin().sum())
+
+    field = Field([source], [moved], [gradient], [(1000,)], value, 0)
+    with pytest.raises(RuntimeError, match="enough"):
+        field.measure(0, 1000, 1)
+    assert torch.equal(moved, kept)
+    assert torch.equal(source, kept)
+    assert not field.measure(10, 700, 1).wrong
+    field.corrections[20] = 5.0
+    assert field.measure(10, 700, 1).wrong
+    assert not field.measure(21, 700, 1).wrong
+    assert torch.equal(gradient, kept.cos())
+
+
+def test_ten_million_parameters_are_searched_in_three_copies_of_them():
+    row = in_a_process(10**7, 1, "float64")
+    assert row["exact"]
+    assert row["forwards"] <= row["bound"]
+    assert row["copies"] <= 3.0
 
 
 def test_one_wrong_entry_of_a_large_input_is_located():
