@@ -11,7 +11,8 @@ STANDARD = {"reference": {"torch"}, "claims": {"assay", "torch", "sympy"}, "subj
 # What one module may import beyond its room, because its matter cannot be written without.
 OF_ONE_MODULE = {
     "reference/trees.py": {"sklearn"},  # growing a decision tree is no arithmetic of tensors, and is done well there
-    "reference/ranks.py": {"atexit", "datetime", "multiprocessing", "pathlib", "subprocess", "time", "traceback"},
+    # processes: starting, ending, waiting for and talking to them
+    "reference/ranks.py": {"atexit", "datetime", "io", "multiprocessing", "pickle", "signal", "subprocess", "time", "traceback"},
 }
 SMALL_STANDARD_LIBRARY = {
     "__future__", "collections", "dataclasses", "enum", "functools", "importlib", "itertools", "math", "pkgutil", "typing", "os", "sys",
