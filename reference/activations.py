@@ -28,6 +28,8 @@ def heaviside_forward(z: torch.Tensor, *, at_zero: float = 1.0) -> tuple[torch.T
     Backward:
         (2) dz = 0
     Conventions: fires at zero unless told otherwise; the slope at the jump is taken as 0 too; NaN stays NaN.
+    Example: heaviside(torch.tensor([-2.0, 0.0, 0.5])).tolist() == [0.0, 1.0, 1.0]
+    Asked: gfg-8.4, gfg-8.6, ib-1.5, ib-24.6
     Source: Rosenblatt, The perceptron, Psychological Review 65 (1958).
     """
     require_floating("heaviside", z=z)
@@ -47,6 +49,8 @@ def linear_forward(z: torch.Tensor, *, slope: float = 1.0) -> tuple[torch.Tensor
         (1) y = slope · z
     Backward:
         (2) dz = slope · dy
+    Example: linear(torch.tensor([-2.0, 3.0]), slope=0.5).tolist() == [-1.0, 1.5]
+    Asked: gfg-15.4, ib-27.1, ib-27.2, ib-27.3, ib-27.4, ib-28.3, ib-28.4
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), section 6.2.2.
     """
     require_floating("linear", z=z)
@@ -66,6 +70,8 @@ def sigmoid_forward(z: torch.Tensor) -> tuple[torch.Tensor, Saved]:
     Backward:
         (2) dz = dy · y · (1 - y)
     Conventions: neither exponential in (1) can overflow, and small y keep their relative accuracy.
+    Example: sigmoid(torch.tensor([-800.0, 0.0, 800.0])).tolist() == [0.0, 0.5, 1.0]
+    Asked: gfg-16.1, gfg-16.2, gfg-16.7, gfg-32.12, ib-36.1, ib-36.8, ib-36.9, ib-36.10
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 4.2.
     """
     require_floating("sigmoid", z=z)
@@ -92,6 +98,8 @@ def tanh_forward(z: torch.Tensor) -> tuple[torch.Tensor, Saved]:
     Backward:
         (2) dz = dy · (1 - y²) = dy · (1 - y) · (1 + y)
     Conventions: the elementary function of the mathematics library is (1) without its overflow.
+    Example: tanh(torch.tensor([-400.0, 0.0, 400.0])).tolist() == [-1.0, 0.0, 1.0]
+    Asked: gfg-16.9, gfg-16.10, gfg-32.12, ib-36.3, ib-36.10, ib-36.11, ib-36.12, ib-36.13
     Source: LeCun, Bottou, Orr, Müller, Efficient BackProp (1998), section 4.4.
     """
     require_floating("tanh", z=z)
@@ -112,6 +120,8 @@ def softsign_forward(z: torch.Tensor) -> tuple[torch.Tensor, Saved]:
         (1) y = z / (1 + |z|)
     Backward:
         (2) dz = dy / (1 + |z|)²
+    Example: softsign(torch.tensor([-1.0, 3.0])).tolist() == [-0.5, 0.75]
+    Asked: ib-36.18
     Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward networks (2010), section 3.3.
     """
     require_floating("softsign", z=z)
@@ -132,6 +142,9 @@ def relu_forward(z: torch.Tensor) -> tuple[torch.Tensor, Saved]:
     Backward:
         (2) dz = dy where z > 0, else 0
     Conventions: the slope at the kink z = 0 is 0.
+    Example: relu(torch.tensor([-3.0, 0.0, 0.5])).tolist() == [0.0, 0.0, 0.5]
+    Asked: gfg-15.6, gfg-15.8, gfg-15.9, gfg-15.10, gfg-15.11, gfg-16.5, gfg-19.9, gfg-29.7, gfg-32.15, ib-36.6,
+        ib-36.19, ib-36.20
     Source: Nair and Hinton, Rectified linear units improve restricted Boltzmann machines (2010).
     """
     require_floating("relu", z=z)
@@ -152,6 +165,8 @@ def leaky_relu_forward(z: torch.Tensor, *, slope: float = 0.01) -> tuple[torch.T
     Backward:
         (2) dz = dy where z > 0, else slope · dy
     Conventions: at the kink z = 0 the slope is that of the negative side.
+    Example: leaky_relu(torch.tensor([-2.0, 3.0]), slope=0.5).tolist() == [-1.0, 3.0]
+    Asked: gfg-16.8, gfg-32.15, ib-36.2
     Source: Maas, Hannun, Ng, Rectifier nonlinearities improve neural network acoustic models (2013).
     """
     require_floating("leaky_relu", z=z)
@@ -172,6 +187,8 @@ def elu_forward(z: torch.Tensor, *, alpha: float = 1.0) -> tuple[torch.Tensor, S
     Backward:
         (2) dz = dy where z > 0, else alpha · exp(z) · dy
     Conventions: smooth for alpha = 1; for other alpha the slope at the kink z = 0 is alpha.
+    Example: elu(torch.tensor([-1000.0, 3.0])).tolist() == [-1.0, 3.0]
+    Asked: ib-36.5, ib-36.21, ib-36.22
     Source: Clevert, Unterthiner, Hochreiter, Fast and accurate deep network learning by ELUs (2016).
     """
     require_floating("elu", z=z)
@@ -193,6 +210,8 @@ def hardtanh_forward(z: torch.Tensor) -> tuple[torch.Tensor, Saved]:
     Backward:
         (2) dz = dy where |z| < 1, else 0
     Conventions: the slope at the two kinks is 0.
+    Example: hardtanh(torch.tensor([-3.0, 0.5, 3.0])).tolist() == [-1.0, 0.5, 1.0]
+    Asked: gfg-15.8, gfg-15.9, gfg-15.10
     Source: Collobert, Large scale machine learning (thesis, 2004).
     """
     require_floating("hardtanh", z=z)
@@ -214,6 +233,8 @@ def softmax_forward(z: torch.Tensor, *, dim: int = -1) -> tuple[torch.Tensor, Sa
     Backward:
         (3) dz = y · (dy - Σ dy · y)
     Conventions: the shift in (1) changes nothing in (2) and prevents overflow; sums run along `dim`.
+    Example: softmax(torch.tensor([1000.0, 1000.0])).tolist() == [0.5, 0.5]
+    Asked: gfg-16.3, gfg-16.4, gfg-16.7, gfg-32.12, ib-36.14, ib-36.15, ib-36.16
     Source: Bridle, Probabilistic interpretation of feedforward classification network outputs (1990).
     """
     require_floating("softmax", z=z)
@@ -238,6 +259,8 @@ def log_softmax_forward(z: torch.Tensor, *, dim: int = -1) -> tuple[torch.Tensor
     Backward:
         (3) dz = dy - exp(y) · Σ dy
     Conventions: sums run along `dim`.
+    Example: log_softmax(torch.tensor([0.0, 1000.0])).tolist() == [-1000.0, 0.0]
+    Asked: none
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), section 6.2.2.3.
     """
     require_floating("log_softmax", z=z)
@@ -261,6 +284,8 @@ def maxout_forward(z: torch.Tensor, *, dim: int = -1) -> tuple[torch.Tensor, Sav
     Backward:
         (2) dz = dy at the first piece that reaches the maximum, 0 at the others
     Conventions: a tie goes to the first piece.
+    Example: maxout(torch.tensor([[1.0, 4.0, -2.0]])).tolist() == [4.0]
+    Asked: ib-36.4
     Source: Goodfellow, Warde-Farley, Mirza, Courville, Bengio, Maxout networks (2013).
     """
     require_floating("maxout", z=z)

@@ -36,6 +36,10 @@ def scaled_dot_product_attention_forward(
         (5) dz = a · (da - Σ da · a along s)
         (6) dq = dz · k / √d, dk = dzᵀ · q / √d
     Conventions: leading axes broadcast, and gradients are summed back over them; the mask gets none.
+    Example:
+        q, k, v = torch.zeros(1, 2), torch.ones(2, 2), torch.tensor([[1.0], [3.0]])
+        scaled_dot_product_attention(q, k, v).tolist() == [[2.0]]
+    Asked: gfg-53.2, gfg-53.3, gfg-53.4, gfg-53.5, gfg-53.6, gfg-53.7, gfg-54.1, gfg-54.3, gfg-54.4, gfg-54.5, gfg-54.6
     Source: Vaswani et al., Attention is all you need (2017), equation 1.
     """
     _check("scaled_dot_product_attention", q, k, v, mask)
@@ -78,6 +82,11 @@ def additive_attention_forward(
         (6) dp = Σ dz_ij · r_ij, g_ij = dz_ij · p · (1 - r_ij²)
         (7) dq_i = wᵀ · Σ_j g_ij, dk_j = uᵀ · Σ_i g_ij, dw = Σ g_ij · q_iᵀ, du = Σ g_ij · k_jᵀ
     Conventions: leading axes of q, k and v are equal; the mask gets no gradient.
+    Example:
+        q, k, v = torch.zeros(1, 2), torch.ones(2, 2), torch.tensor([[1.0], [3.0]])
+        w, u, p = torch.ones(4, 2), torch.ones(4, 2), torch.ones(4)
+        additive_attention(q, k, v, w, u, p).tolist() == [[2.0]]
+    Asked: gfg-53.1, gfg-53.2, gfg-53.3, gfg-53.4, gfg-53.5, gfg-53.6, gfg-53.7
     Source: Bahdanau, Cho, Bengio, Neural machine translation by jointly learning to align and translate (2015).
     """
     _check("additive_attention", q, k, v, mask)
@@ -121,6 +130,10 @@ def multi_head_attention(
     (2) scaled dot-product attention in each part
     (3) y = w[3] · the parts side by side
     Errors: ValueError if heads does not divide d.
+    Example:
+        x, one = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.eye(2)
+        multi_head_attention(x, x, x, (0 * one, one, one, one), heads=2).tolist() == [[2.0, 3.0], [2.0, 3.0]]
+    Asked: gfg-54.10, gfg-54.11, gfg-54.12
     Source: Vaswani et al., Attention is all you need (2017), section 3.2.2.
     """
     d = q.shape[-1]
@@ -135,9 +148,13 @@ def multi_head_attention(
 
 
 def causal_mask(t: int, *, device: torch.device | str = "cpu") -> torch.Tensor:
-    """The mask (t, t) that shows each step itself and what came before.
+    """The mask that shows each step itself and what came before.
 
+    Shapes: t -> mask (t, t) of booleans
     (1) mask_ij = (j <= i)
+    Example: causal_mask(2).tolist() == [[True, False], [True, True]]
+    Asked: gfg-54.9
+    Source: Vaswani et al., Attention is all you need (2017), section 3.2.3.
     """
     return torch.ones(t, t, dtype=torch.bool, device=device).tril()  # (1)
 
@@ -145,11 +162,14 @@ def causal_mask(t: int, *, device: torch.device | str = "cpu") -> torch.Tensor:
 def sinusoidal_positions(
     t: int, d: int, *, base: float = 10000.0, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
 ) -> torch.Tensor:
-    """Fixed vectors (t, d) that tell the places 0, ..., t - 1 apart: sines and cosines of falling frequency.
+    """Fixed vectors that tell the places 0, ..., t - 1 apart: sines and cosines of falling frequency.
 
+    Shapes: t, d -> p (t, d)
     (1) p_ij = sin(i / base^(j/d)) for even j, cos(i / base^((j-1)/d)) for odd j
     Conventions: a shift of the place rotates each pair (j, j + 1), so it is a linear map.
     Errors: ValueError if d is odd or a size is negative.
+    Example: sinusoidal_positions(1, 4).tolist() == [[0.0, 1.0, 0.0, 1.0]]
+    Asked: gfg-54.13, gfg-54.14, gfg-54.15
     Source: Vaswani et al., Attention is all you need (2017), section 3.5.
     """
     if t < 0 or d < 0 or d % 2:

@@ -38,6 +38,9 @@ def rotate90(x: torch.Tensor, quarter_turns: int) -> torch.Tensor:
     Backward:
         (2) dx = dy turned back
     Conventions: negative turns are clockwise; turns count modulo 4.
+    Example: rotate90(torch.tensor([[1.0, 2.0]]), 1).tolist() == [[2.0], [1.0]]
+    Asked: gfg-19.14, gfg-24.5, gfg-43.1, gfg-43.2, gfg-43.3, gfg-43.4
+    Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
     require_dims("rotate90", 2, x=x)
     _require_integers("rotate90", quarter_turns=quarter_turns)
@@ -52,6 +55,9 @@ def flip(x: torch.Tensor, dim: int) -> torch.Tensor:
         (1) y[k] = x[n - 1 - k] along `dim`
     Backward:
         (2) dx[k] = dy[n - 1 - k]
+    Example: flip(torch.tensor([[1.0, 2.0]]), -1).tolist() == [[2.0, 1.0]]
+    Asked: gfg-19.14, gfg-24.5, gfg-43.1, gfg-43.2, gfg-43.3, gfg-43.6
+    Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
     require_axis("flip", x, dim)
     return _flip(x, axis=dim)
@@ -66,6 +72,9 @@ def crop(x: torch.Tensor, top: int, left: int, height: int, width: int) -> torch
     Backward:
         (2) dx[top + i, left + j] = dy[i, j], 0 outside the rectangle
     Errors: ValueError if the rectangle is empty or leaves the image.
+    Example: crop(torch.arange(9.0).reshape(3, 3), 1, 1, 2, 2).tolist() == [[4.0, 5.0], [7.0, 8.0]]
+    Asked: gfg-43.3, gfg-43.5
+    Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
     require_dims("crop", 2, x=x)
     _require_integers("crop", top=top, left=left, height=height, width=width)
@@ -82,6 +91,9 @@ def translate(x: torch.Tensor, dy: int, dx: int, wrap: bool = False) -> torch.Te
     Backward:
         (2) the gradient moved back by the same steps, under the same rule at the border
     Conventions: negative steps go up and left; without `wrap` what leaves the image is lost.
+    Example: translate(torch.tensor([[1.0, 2.0]]), 0, 1).tolist() == [[0.0, 1.0]]
+    Asked: gfg-24.5, gfg-40.5, gfg-40.6, gfg-43.1, gfg-43.2, gfg-43.3, gfg-43.8
+    Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
     require_dims("translate", 2, x=x)
     _require_integers("translate", dy=dy, dx=dx)
@@ -97,6 +109,9 @@ def shear(x: torch.Tensor, by: float) -> torch.Tensor:
     Backward:
         (2) dx[r, j] = dy[r, j + s(r)]; 0 from outside the image
     Conventions: the top row stays; halves round to even, so that -by undoes it where nothing left the image.
+    Example: shear(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 1.0).tolist() == [[1.0, 2.0], [0.0, 3.0]]
+    Asked: gfg-43.7
+    Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
     require_dims("shear", 2, x=x)
     if not abs(by) < float("inf"):
@@ -115,6 +130,9 @@ def zoom(x: torch.Tensor, factor: float) -> torch.Tensor:
         (3) factor k: dx[i, j] = sum of the k·k block of dy at (k·i, k·j)
         (4) factor 1/k: dx[i, j] = dy[⌊i/k⌋, ⌊j/k⌋] / k²
     Errors: ValueError if neither factor nor 1/factor is a whole number, or if k does not divide H and W when shrinking.
+    Example: zoom(torch.tensor([[1.0, 2.0]]), 2).tolist() == [[1.0, 1.0, 2.0, 2.0], [1.0, 1.0, 2.0, 2.0]]
+    Asked: gfg-43.3, gfg-43.5
+    Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
     require_floating("zoom", x=x)
     require_dims("zoom", 2, x=x)
@@ -136,6 +154,9 @@ def add_noise(x: torch.Tensor, sd: float, generator: torch.Generator) -> torch.T
         (2) dx = dy: the noise does not depend on x
     Units: `sd` in the units of x.
     Errors: ValueError if sd is negative or not a number; the generator lives on x's device.
+    Example: add_noise(torch.ones(2), 0.0, torch.Generator()).tolist() == [1.0, 1.0]
+    Asked: gfg-43.1, gfg-43.2, gfg-43.3, gfg-43.9
+    Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
     require_floating("add_noise", x=x)
     if not sd >= 0:
@@ -153,6 +174,9 @@ def brightness(x: torch.Tensor, shift: float) -> torch.Tensor:
     Backward:
         (2) dx = dy
     Conventions: nothing is clipped.
+    Example: brightness(torch.tensor([1.0, 2.0]), 0.5).tolist() == [1.5, 2.5]
+    Asked: gfg-43.10
+    Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
     require_floating("brightness", x=x)
     return _shift(x, by=shift)
@@ -167,6 +191,9 @@ def contrast(x: torch.Tensor, factor: float) -> torch.Tensor:
     Backward:
         (2) dx = factor·dy + (1 - factor)·(mean of dy over the image)
     Conventions: nothing is clipped; each (H, W) plane has its own mean; a negative factor gives the negative image.
+    Example: contrast(torch.tensor([[1.0, 3.0]]), 2.0).tolist() == [[0.0, 4.0]]
+    Asked: gfg-43.10
+    Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
     require_floating("contrast", x=x)
     require_dims("contrast", 2, x=x)
@@ -183,6 +210,9 @@ def standardise_forward(x: torch.Tensor) -> tuple[torch.Tensor, Saved]:
     Backward:
         (3) dx = (dy - mean(dy) - y·mean(dy·y)) / s
     Conventions: the divisor of the variance is H·W; an image of one colour gives 0, and 0 as its gradient.
+    Example: standardise(torch.tensor([[1.0, 3.0]])).tolist() == [[-1.0, 1.0]]
+    Asked: gfg-43.10
+    Source: Goodfellow, Bengio, Courville, Deep Learning (2016), section 12.2.1.1.
     """
     require_floating("standardise", x=x)
     require_dims("standardise", 2, x=x)
@@ -234,7 +264,7 @@ def _crop_backward(
 
 
 def _translate_forward(x: torch.Tensor, *, down: int, right: int, wrap: bool) -> tuple[torch.Tensor, Saved]:
-    return _moved(_moved(x, down, -2, wrap), right, -1, wrap), ()
+    return _moved(_moved(x, down, -2, wrap), right, -1, wrap), ()  # (1)
 
 
 def _translate_backward(saved: Saved, dy: torch.Tensor, *, down: int, right: int, wrap: bool) -> tuple[torch.Tensor]:
@@ -253,7 +283,7 @@ def _moved(x: torch.Tensor, steps: int, dim: int, wrap: bool) -> torch.Tensor:
 
 
 def _shear_forward(x: torch.Tensor, *, by: float) -> tuple[torch.Tensor, Saved]:
-    return _slid(x, by), ()
+    return _slid(x, by), ()  # (1)
 
 
 def _shear_backward(saved: Saved, dy: torch.Tensor, *, by: float) -> tuple[torch.Tensor]:
@@ -288,11 +318,11 @@ def _repeated(x: torch.Tensor, k: int) -> torch.Tensor:
 
 
 def _shift_forward(x: torch.Tensor, *, by: float | torch.Tensor) -> tuple[torch.Tensor, Saved]:
-    return x + by, ()
+    return x + by, ()  # (1)
 
 
 def _shift_backward(saved: Saved, dy: torch.Tensor, *, by: float | torch.Tensor) -> tuple[torch.Tensor]:
-    return (dy,)
+    return (dy,)  # (2)
 
 
 def _contrast_forward(x: torch.Tensor, *, factor: float) -> tuple[torch.Tensor, Saved]:

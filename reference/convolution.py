@@ -22,7 +22,11 @@ def conv_output_size(n: int, size: int, stride: int = 1, padding: int | str = 0,
     """How many window positions a convolution or pooling has along an axis of n pixels.
 
     (1) o = ⌊(n + before + after - d·(K - 1) - 1) / s⌋ + 1
-    `padding` p puts p zeros on each side; `same` gives ⌈n/s⌉, `valid` pads nothing. ValueError when no window fits.
+    Conventions: `padding` p puts p zeros on each side; `same` gives ⌈n/s⌉, `valid` pads nothing.
+    Errors: ValueError for a size, stride or dilation below 1, and where no window fits.
+    Example: conv_output_size(28, 3, stride=3, padding=1) == 10
+    Asked: gfg-39.2, gfg-41.1, gfg-41.5, gfg-41.8, gfg-42.1, gfg-42.2, gfg-42.3, gfg-42.5, gfg-42.6, gfg-42.7, gfg-42.8,
+        gfg-42.9, gfg-42.10, gfg-42.11
     Source: Dumoulin and Visin 2016, relationship 15.
     """
     asked = {"input size": (n, 0), "kernel size": (size, 1), "stride": (stride, 1), "dilation": (dilation, 1)}
@@ -31,14 +35,18 @@ def conv_output_size(n: int, size: int, stride: int = 1, padding: int | str = 0,
             raise ValueError(
                 f"conv_output_size got an unusable {what}: {value!r}, expected an integer of at least {least}"
             )
-    return count(n + sum(sides(padding, n, size, stride, dilation)), size, stride, dilation)
+    return count(n + sum(sides(padding, n, size, stride, dilation)), size, stride, dilation)  # (1)
 
 
 def receptive_field(layers: Sequence[tuple[int, ...]]) -> int:
     """How many input pixels along one axis reach one output of a stack of layers, each (size, stride[, dilation]).
 
     (1) r = 1 + Σ_l d_l·(K_l - 1)·Π_{m<l} s_m
-    The first layer is the one next to the input; no layers see one pixel.
+    Conventions: the first layer is the one next to the input; no layers see one pixel.
+    Units: pixels.
+    Errors: ValueError for a layer of another length, or with a number below 1.
+    Example: receptive_field([(3, 1), (3, 1)]) == 5
+    Asked: none
     Source: Araujo, Norris and Sim 2019, equation 2.
     """
     field, step = 1, 1
@@ -122,6 +130,10 @@ def conv2d_forward(
         last window get no gradient; `same` gives ⌈n/stride⌉ outputs, an odd zero at bottom and right;
         `valid` pads nothing.
     Errors: ValueError for wrong rank, channels, groups, dtype, stride or dilation below 1, a kernel over the image.
+    Example: conv2d(torch.ones(1, 3, 3), torch.ones(1, 1, 2, 2)).tolist() == [[[4.0, 4.0], [4.0, 4.0]]]
+    Asked: gfg-36.2, gfg-36.3, gfg-36.4, gfg-36.5, gfg-36.6, gfg-36.7, gfg-36.9, gfg-37.2, gfg-37.3, gfg-37.5, gfg-37.6,
+        gfg-37.7, gfg-38.1, gfg-38.4, gfg-38.5, gfg-39.1, gfg-39.3, gfg-39.4, gfg-39.5, gfg-41.1, gfg-41.2, gfg-41.3,
+        gfg-41.5, gfg-41.6, gfg-41.7, gfg-41.8, gfg-41.9, gfg-41.10, gfg-44.2, ib-7.10, ib-7.11, ib-7.12, ib-7.13
     Source: Goodfellow, Bengio and Courville 2016, equation 9.6; Dumoulin and Visin 2016.
     """
     _check("conv2d", x, w, b, groups)
@@ -172,6 +184,8 @@ def conv1d_forward(
         (4) dx̃[c, u] = Σ w[f, c, a] · dy[f, i] over all f, a, i with s·i + d·a = u; dx is dx̃ without its border
     Conventions: those of `conv2d`, of which this is the case of a single row.
     Errors: those of `conv2d`.
+    Example: conv1d(torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([[[-1.0, 1.0]]])).tolist() == [[1.0, 2.0]]
+    Asked: ib-7.11, ib-7.12
     Source: Dumoulin and Visin 2016.
     """
     _check("conv1d", x, w, b, groups, axes=1)
@@ -224,6 +238,10 @@ def conv_transpose2d_forward(
         (smaller than stride or dilation) says which of the sizes that gave the same result is meant, and adds rows at
         the bottom and columns at the right.
     Errors: ValueError as in `conv2d`, for an output padding that is too large, and for padding that leaves nothing.
+    Example:
+        x = torch.tensor([[[1.0, 2.0]]])
+        conv_transpose2d(x, torch.ones(1, 1, 1, 2), stride=(1, 2)).tolist() == [[[1.0, 1.0, 2.0, 2.0]]]
+    Asked: gfg-44.1, gfg-44.3, gfg-44.4, gfg-44.5, gfg-44.7
     Source: Dumoulin and Visin 2016, relationships 8 to 14.
     """
     _check("conv_transpose2d", x, w, b, groups, transposed=True)

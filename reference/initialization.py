@@ -25,6 +25,8 @@ def zeros(shape: Shape, *, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     Shapes: shape -> w shape
     (1) w = 0
     Errors: ValueError if a size is negative.
+    Example: zeros((2,)).tolist() == [0.0, 0.0]
+    Asked: gfg-32.2, gfg-32.3, gfg-32.4, gfg-32.5, ib-17.1, ib-17.2, ib-17.3, ib-17.4
     Source: gfg-32.2 asks what it does to a network.
     """
     return constant(shape, 0.0, dtype=dtype)  # (1)
@@ -36,6 +38,8 @@ def constant(shape: Shape, value: float, *, dtype: torch.dtype = torch.float64) 
     Shapes: shape -> w shape
     (1) w = value
     Errors: ValueError if a size is negative or the value is not finite.
+    Example: constant((2,), 0.5).tolist() == [0.5, 0.5]
+    Asked: ib-17.5
     Source: ib-17.5 asks what it does to a network.
     """
     _check_sizes("constant", shape)
@@ -50,6 +54,8 @@ def normal(shape: Shape, *, sd: float, generator: torch.Generator, dtype: torch.
     Shapes: shape -> w shape
     (1) w ~ N(0, sd²)
     Errors: ValueError if a size or sd is negative.
+    Example: normal((2,), sd=0.0, generator=torch.Generator()).tolist() == [0.0, 0.0]
+    Asked: gfg-32.1, gfg-32.6, gfg-32.7, gfg-32.8, gfg-32.9
     Source: LeCun, Bottou, Orr, Müller, Efficient BackProp (1998), section 4.6.
     """
     _check_sizes("normal", shape)
@@ -65,6 +71,8 @@ def uniform(
     Shapes: shape -> w shape
     (1) w = bound · (2u - 1), u ~ U[0, 1)
     Errors: ValueError if a size or the bound is negative.
+    Example: uniform((100,), bound=0.5, generator=torch.Generator().manual_seed(0)).abs().max().item() <= 0.5
+    Asked: gfg-32.6
     Source: Glorot and Bengio (2010), equation 1.
     """
     _check_sizes("uniform", shape)
@@ -79,6 +87,8 @@ def fans(shape: Shape) -> tuple[int, int]:
     Shapes: shape (out, in, *kernel)
     (1) fan_in = in · k, fan_out = out · k, k the number of kernel entries
     Errors: ValueError if the shape has fewer than two axes or an empty one.
+    Example: fans((8, 3, 5, 5)) == (75, 200)
+    Asked: gfg-32.11
     Source: He, Zhang, Ren, Sun, Delving deep into rectifiers (2015), section 2.2.
     """
     _check_sizes("fans", shape)
@@ -96,6 +106,8 @@ def xavier_normal(shape: Shape, *, generator: torch.Generator, dtype: torch.dtyp
     Shapes: shape (out, in, *kernel) -> w shape
     (1) w ~ N(0, 1/fan_avg), fan_avg = (fan_in + fan_out) / 2
     Errors: ValueError if the shape has no fans.
+    Example: xavier_normal((3, 2), generator=torch.Generator().manual_seed(0)).shape == (3, 2)
+    Asked: gfg-29.5, gfg-32.10, gfg-32.11, gfg-32.12
     Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward networks (2010), equation 12.
     """
     return normal(shape, sd=math.sqrt(2 / sum(fans(shape))), generator=generator, dtype=dtype)  # (1)
@@ -107,6 +119,8 @@ def xavier_uniform(shape: Shape, *, generator: torch.Generator, dtype: torch.dty
     Shapes: shape (out, in, *kernel) -> w shape
     (1) w ~ U(-a, a), a = √(3/fan_avg) = √(6/(fan_in + fan_out))
     Errors: ValueError if the shape has no fans.
+    Example: xavier_uniform((2, 4), generator=torch.Generator().manual_seed(0)).abs().max().item() <= 1.0
+    Asked: gfg-29.5, gfg-32.12
     Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward networks (2010), equation 16.
     """
     return uniform(shape, bound=math.sqrt(6 / sum(fans(shape))), generator=generator, dtype=dtype)  # (1)
@@ -125,6 +139,8 @@ def he_normal(
     Shapes: shape (out, in, *kernel) -> w shape
     (1) w ~ N(0, 2 / ((1 + slope²) · n)), n = fan_in, fan_out or fan_avg, slope that of a leaky rectifier below zero
     Errors: ValueError if the shape has no fans, the fan is unknown or the slope is not finite.
+    Example: he_normal((3, 2), generator=torch.Generator().manual_seed(0)).shape == (3, 2)
+    Asked: gfg-29.5, gfg-32.14, gfg-32.15
     Source: He, Zhang, Ren, Sun, Delving deep into rectifiers (2015), equations 10, 14 and 15.
     """
     return normal(shape, sd=math.sqrt(_he_variance(shape, fan, slope)), generator=generator, dtype=dtype)  # (1)
@@ -143,6 +159,8 @@ def he_uniform(
     Shapes: shape (out, in, *kernel) -> w shape
     (1) w ~ U(-a, a), a = √(3 · 2 / ((1 + slope²) · n)), n as in he_normal
     Errors: ValueError if the shape has no fans, the fan is unknown or the slope is not finite.
+    Example: he_uniform((2, 6), generator=torch.Generator().manual_seed(0)).abs().max().item() <= 1.0
+    Asked: gfg-29.5, gfg-32.15
     Source: He, Zhang, Ren, Sun, Delving deep into rectifiers (2015), equations 10, 14 and 15.
     """
     return uniform(shape, bound=math.sqrt(3 * _he_variance(shape, fan, slope)), generator=generator, dtype=dtype)  # (1)
@@ -157,6 +175,8 @@ def orthogonal(shape: Shape, *, generator: torch.Generator, dtype: torch.dtype =
     Conventions: orthonormal rows where out <= in · k, else columns; the sign in (2) undoes the convention of
         the decomposition, without which the result would not be uniform.
     Errors: ValueError if the shape has no fans.
+    Example: orthogonal((1, 1), generator=torch.Generator().manual_seed(0)).abs().item() == 1.0
+    Asked: gfg-32.16, gfg-32.17, gfg-32.18, gfg-32.19
     Source: Saxe, McClelland, Ganguli, Exact solutions to the nonlinear dynamics of learning (2014); Mezzadri, How to
         generate random matrices from the classical compact groups (2007).
     """

@@ -26,6 +26,9 @@ def dense_forward(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = Non
         (4) db = Σ dy over the n cases
     Conventions: leading axes broadcast (replicas of the weights over shared data, or the reverse), and gradients are
         summed back over them.
+    Example: dense(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]), torch.tensor([5.0])).tolist() == [[16.0]]
+    Asked: gfg-2.3, gfg-2.4, gfg-6.5, gfg-8.7, gfg-10.6, gfg-13.5, gfg-13.6, gfg-15.3, gfg-17.5, ib-7.4, ib-10.1,
+        ib-10.9, ib-10.10, ib-24.7
     Source: Rumelhart, Hinton, Williams, Learning representations by back-propagating errors (1986).
     """
     _check(x, w, b)
@@ -65,6 +68,8 @@ def embedding_forward(labels: torch.Tensor, table: torch.Tensor) -> tuple[torch.
     Backward:
         (2) dtable[l] = Σ dy over the places where label = l
     Conventions: labels get no gradient; one that the table lacks is refused on the CPU and gives NaN elsewhere.
+    Example: embedding(torch.tensor([1, 0]), torch.tensor([[0.5], [7.0]])).tolist() == [[7.0], [0.5]]
+    Asked: ib-4.5
     Source: Bengio, Ducharme, Vincent, Jauvin, A neural probabilistic language model (2003).
     """
     require_floating("embedding", table=table)
@@ -97,6 +102,15 @@ def mlp(
     (1) x = activation(dense(x, w, b)) for all layers but the last
     (2) y = dense(x, w, b)
     Errors: ValueError if weights and biases do not come in pairs.
+    Example:
+        w1, b1 = torch.ones(2, 2), torch.tensor([0.0, -1.0])
+        w2, b2 = torch.tensor([[1.0, -2.0]]), torch.zeros(1)
+        x = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+        mlp(x, [w1, b1, w2, b2], torch.relu)[:, 0].tolist() == [0.0, 1.0, 1.0, 0.0]
+    Asked: gfg-1.3, gfg-1.4, gfg-1.5, gfg-1.6, gfg-2.2, gfg-2.6, gfg-6.3, gfg-6.9, gfg-9.1, gfg-9.2, gfg-9.4, gfg-9.6,
+        gfg-9.9, gfg-9.10, gfg-10.1, gfg-10.2, gfg-10.4, gfg-12.1, gfg-12.2, gfg-12.3, gfg-12.6, gfg-12.7, gfg-12.8,
+        gfg-13.1, gfg-15.1, gfg-15.2, gfg-15.5, ib-0.13, ib-4.2, ib-6.2, ib-7.1, ib-7.2, ib-7.7, ib-7.8, ib-10.2,
+        ib-19.1, ib-24.1, ib-24.3, ib-24.5, ib-28.2
     Source: Rumelhart, Hinton, Williams, Learning representations by back-propagating errors (1986).
     """
     if not params or len(params) % 2:

@@ -67,6 +67,8 @@ def binary_cross_entropy_forward(
     Conventions: 0 · log 0 = 0; natural logarithm; p and y broadcast; values outside [0, 1] are refused on the CPU
         and give NaN elsewhere.
     Units: nats.
+    Example: binary_cross_entropy(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0])).tolist() == [0.0, float("inf")]
+    Asked: gfg-14.6
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 4.3.2.
     """
     _check("binary_cross_entropy", reduction, within_unit=(p, y), p=p, y=y)
@@ -95,6 +97,8 @@ def binary_cross_entropy_with_logits_forward(
         (3) dy = -dl · z
     Conventions: finite for every finite z; z and y broadcast; labels outside [0, 1] are refused on the CPU.
     Units: nats.
+    Example: binary_cross_entropy_with_logits(torch.tensor([1000.0, -1000.0]), torch.ones(2)).tolist() == [0.0, 1000.0]
+    Asked: gfg-12.4, gfg-14.6, ib-14.3, ib-14.5, ib-14.6
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 4.3.2.
     """
     _check("binary_cross_entropy_with_logits", reduction, within_unit=(y,), z=z, y=y)
@@ -124,6 +128,8 @@ def cross_entropy_forward(
     Conventions: labels are integers in [0, c) and broadcast to z's cases; a class that does not exist is refused on
         the CPU and gives NaN elsewhere.
     Units: nats.
+    Example: cross_entropy(torch.tensor([[0.0, 1000.0]]), torch.tensor([0])).tolist() == [1000.0]
+    Asked: gfg-12.5, gfg-14.8, ib-14.1, ib-14.2, ib-14.4
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), section 6.2.2.3.
     """
     at = _check_classes(z, labels, reduction)
@@ -173,6 +179,8 @@ def categorical_cross_entropy_forward(
         (3) dy = -dl · log p
     Conventions: the sum runs over the last axis; 0 · log 0 = 0; values outside [0, 1] are refused on the CPU.
     Units: nats.
+    Example: categorical_cross_entropy(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])).tolist() == [0.0]
+    Asked: gfg-14.7, gfg-22.2, gfg-22.3, gfg-22.4, gfg-22.5
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 4.3.4.
     """
     _check_rows("categorical_cross_entropy", reduction, p=p, y=y)
@@ -200,6 +208,8 @@ def kl_divergence_forward(p: torch.Tensor, q: torch.Tensor, *, reduction: str = 
     Conventions: the sum runs over the last axis; 0 · log 0 = 0; infinite where q = 0 < p; values outside [0, 1] are
         refused on the CPU.
     Units: nats.
+    Example: kl_divergence(torch.tensor([[0.5, 0.5]]), torch.tensor([[0.5, 0.5]])).tolist() == [0.0]
+    Asked: gfg-14.9, gfg-14.10
     Source: Cover and Thomas, Elements of Information Theory (2006), section 2.3.
     """
     _check_rows("kl_divergence", reduction, p=p, q=q)
@@ -235,6 +245,8 @@ def mean_squared_error_forward(
         (3) dy = -dy_hat
     Conventions: no factor one half; y_hat and y broadcast.
     Units: the square of y's unit.
+    Example: mean_squared_error(torch.tensor([1.0, 4.0]), torch.tensor([3.0, 4.0]), reduction="mean").item() == 2.0
+    Asked: gfg-14.1, gfg-14.4, gfg-14.5, gfg-14.11, gfg-23.3
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 1.1.
     """
     _check("mean_squared_error", reduction, y_hat=y_hat, y=y)

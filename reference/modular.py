@@ -21,6 +21,8 @@ def mixture_forward(gate: torch.Tensor, answers: torch.Tensor) -> tuple[torch.Te
         (1) y = Σ_j gate_j · answers_j
     Backward:
         (2) dgate_j = dy · answers_j, danswers_j = gate_j · dy
+    Example: mixture(torch.tensor([[0.25, 0.75]]), torch.tensor([[[4.0], [8.0]]])).tolist() == [[7.0]]
+    Asked: ib-7.21
     Source: Jacobs, Jordan, Nowlan, Hinton, Adaptive mixtures of local experts (1991).
     """
     require_floating("mixture", gate=gate, answers=answers)
@@ -47,6 +49,8 @@ def mixture_of_experts(logits: torch.Tensor, answers: torch.Tensor) -> torch.Ten
 
     Shapes: logits (..., n, k), answers (..., n, k, out) -> y (..., n, out)
     (1) y = mixture(softmax(logits), answers)
+    Example: mixture_of_experts(torch.zeros(1, 2), torch.tensor([[[4.0], [8.0]]])).tolist() == [[6.0]]
+    Asked: ib-7.21, ib-7.22
     Source: Jacobs, Jordan, Nowlan, Hinton, Adaptive mixtures of local experts (1991).
     """
     return mixture(softmax(logits), answers)  # (1)

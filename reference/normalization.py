@@ -34,6 +34,9 @@ def batch_norm_forward(
         (4) dgain = Σ dy · x̂, dshift = Σ dy
         (5) dx = gain / √(v + eps) · (dy - mean dy - x̂ · mean(dy · x̂))
     Conventions: the variance divides by the number of values, not by one less; features are axis 1; replicas by vmap.
+    Example:
+        batch_norm(torch.tensor([[1.0], [3.0]]), torch.ones(1), torch.zeros(1), eps=0.0).tolist() == [[-1.0], [1.0]]
+    Asked: gfg-29.6, gfg-34.1, gfg-34.2, gfg-34.3, gfg-34.4, gfg-34.5, gfg-34.6, gfg-34.7, gfg-34.8, gfg-34.9, ib-20.6
     Source: Ioffe and Szegedy, Batch normalization (2015), algorithm 1.
     """
     _check_features("batch_norm", x, eps, gain=gain, shift=shift)
@@ -74,6 +77,10 @@ def batch_norm_evaluation_forward(
         (4) dgain = Σ dy · x̂, dshift = Σ dy
         (5) dvariance = -½ · Σ dx · x̂ / √(variance + eps)
     Conventions: features are axis 1.
+    Example:
+        one, zero, mean, variance = torch.ones(1), torch.zeros(1), torch.tensor([1.0]), torch.tensor([4.0])
+        batch_norm_evaluation(torch.tensor([[5.0]]), one, zero, mean, variance, eps=0.0).tolist() == [[2.0]]
+    Asked: gfg-34.3
     Source: Ioffe and Szegedy, Batch normalization (2015), algorithm 2.
     """
     _check_features("batch_norm_evaluation", x, eps, gain=gain, shift=shift, mean=mean, variance=variance)
@@ -97,10 +104,14 @@ def running_statistics(
     """The statistics for evaluation after one more training batch: moving averages of each feature's mean and variance.
 
     Shapes: x (n, d, ...), mean (d), variance (d) -> mean (d), variance (d)
-        (1) mean' = (1 - rate) · mean + rate · batch mean
-        (2) variance' = (1 - rate) · variance + rate · Σ (x - batch mean)² / (N - 1)
+    (1) mean' = (1 - rate) · mean + rate · batch mean
+    (2) variance' = (1 - rate) · variance + rate · Σ (x - batch mean)² / (N - 1)
     Conventions: N values a feature; unlike in training the batch variance here is the unbiased one. No gradient.
     Errors: ValueError if the shapes do not fit, a feature has fewer than two values or rate lies outside [0, 1].
+    Example:
+        x = torch.tensor([[1.0], [3.0]])
+        [t.item() for t in running_statistics(x, torch.zeros(1), torch.ones(1), rate=0.5)] == [1.0, 1.5]
+    Asked: gfg-34.3
     Source: Ioffe and Szegedy, Batch normalization (2015), algorithm 2, with moving averages as in section 3.1.
     """
     _check_features("running_statistics", x, 0.0, mean=mean, variance=variance)
@@ -128,6 +139,8 @@ def layer_norm_forward(
         (4) dgain = Σ dy · x̂, dshift = Σ dy over all cases
         (5) dx = (g - mean g - x̂ · mean(g · x̂)) / √(v + eps), g = gain · dy
     Conventions: the same in training and evaluation, and for a batch of one.
+    Example: layer_norm(torch.tensor([[1.0, 3.0]]), torch.ones(2), torch.zeros(2), eps=0.0).tolist() == [[-1.0, 1.0]]
+    Asked: gfg-29.6, gfg-54.18, gfg-54.19
     Source: Ba, Kiros, Hinton, Layer normalization (2016), equation 4.
     """
     require_dims("layer_norm", 1, x=x)
@@ -153,6 +166,8 @@ def residual_forward(x: torch.Tensor, branch: torch.Tensor) -> tuple[torch.Tenso
     Backward:
         (2) dx = dy, dbranch = dy
     Conventions: nothing broadcasts; the gradient reaches x undiminished, whatever the branch does.
+    Example: residual(torch.tensor([1.0]), torch.tensor([2.0])).tolist() == [3.0]
+    Asked: gfg-54.20, gfg-54.21
     Source: He, Zhang, Ren, Sun, Deep residual learning for image recognition (2016), equation 1.
     """
     require_floating("residual", x=x, branch=branch)
@@ -179,6 +194,8 @@ def min_max_forward(x: torch.Tensor, *, dim: int = 0) -> tuple[torch.Tensor, Sav
         (3) dx = dy / r, and in addition
         (4) at the smallest case Σ dy · (y - 1) / r, at the largest -Σ dy · y / r
     Conventions: of equal extremes the first counts; a constant feature is refused on the CPU and gives NaN elsewhere.
+    Example: min_max(torch.tensor([2.0, 4.0, 6.0])).tolist() == [0.0, 0.5, 1.0]
+    Asked: ib-11.7, ib-12.1, ib-12.2, ib-12.4, ib-12.5
     Source: Han, Kamber, Pei, Data Mining (2011), section 3.5.2.
     """
     low, high = _extremes("min_max", x, dim)
@@ -204,6 +221,8 @@ def mean_normalisation_forward(x: torch.Tensor, *, dim: int = 0) -> tuple[torch.
         (3) dx = (dy - mean dy) / r, and in addition
         (4) at the largest case -Σ dy · y / r, at the smallest Σ dy · y / r
     Conventions: of equal extremes the first counts; a constant feature is refused on the CPU and gives NaN elsewhere.
+    Example: mean_normalisation(torch.tensor([2.0, 4.0, 6.0])).tolist() == [-0.5, 0.0, 0.5]
+    Asked: ib-12.5, ib-12.6
     Source: Han, Kamber, Pei, Data Mining (2011), section 3.5.2, with the mean in place of the minimum.
     """
     low, high = _extremes("mean_normalisation", x, dim)
@@ -229,6 +248,8 @@ def z_score_forward(x: torch.Tensor, *, dim: int = 0, correction: int = 0) -> tu
         (3) dx = (dy - mean dy - y · Σ(dy · y) / (n - correction)) / s
     Conventions: correction 0 makes the variance of y exactly 1, correction 1 its unbiased estimate; a constant feature
         is refused on the CPU and gives NaN elsewhere.
+    Example: z_score(torch.tensor([1.0, 3.0])).tolist() == [-1.0, 1.0]
+    Asked: ib-11.1, ib-11.2, ib-11.3, ib-11.4, ib-11.5, ib-11.6, ib-11.7, ib-12.7, ib-12.9
     Source: Han, Kamber, Pei, Data Mining (2011), section 3.5.2.
     """
     require_floating("z_score", x=x)

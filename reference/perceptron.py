@@ -18,6 +18,10 @@ def perceptron(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> torch.Tenso
     (1) y = heaviside(x · wᵀ + b)
     Conventions: a unit fires where the sum is exactly zero; the gradient is zero everywhere, so it learns by a rule of
         its own.
+    Example:
+        x = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
+        perceptron(x, torch.tensor([[1.0, 1.0]]), torch.tensor([-2.0])).tolist() == [[0.0], [1.0]]
+    Asked: gfg-8.2, gfg-8.3, gfg-8.4, gfg-8.6, gfg-9.3, gfg-9.5, gfg-9.8, ib-1.5
     Source: Rosenblatt, The perceptron, Psychological Review 65 (1958).
     """
     return heaviside(dense(x, w, b))  # (1)
@@ -33,6 +37,10 @@ def perceptron_rule(
     (2) w = w + lr · e · x_iᵀ, b = b + lr · e
     Conventions: nothing changes at a case that is answered rightly; leading axes are replicas.
     Errors: ValueError if y holds anything but 0 and 1, the shapes do not fit or lr is not positive.
+    Example:
+        one, w, b = torch.ones(1, 1), torch.tensor([[-1.0]]), torch.zeros(1)
+        [t.tolist() for t in perceptron_rule(one, one, w, b)] == [[[0.0]], [1.0]]
+    Asked: gfg-8.3, gfg-8.8, gfg-8.9, gfg-8.10, gfg-8.11, gfg-9.5, gfg-9.7
     Source: Rosenblatt, The perceptron, Psychological Review 65 (1958).
     """
     require_floating("perceptron_rule", x=x, y=y, w=w, b=b)

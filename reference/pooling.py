@@ -48,6 +48,8 @@ def max_pool2d_forward(
     Conventions: the stride is the window unless given; padding never wins; of tied values the first takes the whole
         gradient; NaN wins.
     Errors: ValueError for wrong rank, dtype, stride below 1, padding over half the window, a window over the image.
+    Example: max_pool2d(torch.tensor([[1.0, 2.0], [4.0, 3.0]]), size=2).tolist() == [[4.0]]
+    Asked: gfg-36.6, gfg-36.8, gfg-40.2, gfg-40.3, gfg-40.4, gfg-40.5, gfg-40.6, gfg-40.7
     Source: Goodfellow, Bengio and Courville 2016, section 9.3.
     """
     window, steps, zeros = _settings("max_pool2d", x, size, stride, padding)
@@ -91,6 +93,8 @@ def average_pool2d_forward(
         (2) dx̃[u, v] = Σ dy[i, j] / m[i, j] over all i, j whose window holds (u, v); dx is dx̃ without its border
     Conventions: the stride is the window unless given; m = A·B, or its pixels on the image if not count_padding.
     Errors: those of `max_pool2d`.
+    Example: average_pool2d(torch.tensor([[1.0, 2.0], [4.0, 3.0]]), size=2).tolist() == [[2.5]]
+    Asked: gfg-36.8, gfg-40.2, gfg-40.3, gfg-40.4, gfg-40.5, gfg-40.6, gfg-40.8
     Source: Goodfellow, Bengio and Courville 2016, section 9.3.
     """
     window, steps, zeros = _settings("average_pool2d", x, size, stride, padding)
@@ -126,6 +130,8 @@ def global_average_pool_forward(x: torch.Tensor) -> tuple[torch.Tensor, Saved]:
     Backward:
         (2) dx[u, v] = dy / (H·W)
     Errors: ValueError for wrong rank or dtype, and for an empty map.
+    Example: global_average_pool(torch.tensor([[1.0, 2.0], [4.0, 3.0]])).item() == 2.5
+    Asked: gfg-40.8
     Source: Lin, Chen and Yan 2014, section 3.2.
     """
     require_floating("global_average_pool", x=x)

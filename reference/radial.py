@@ -24,6 +24,8 @@ def radial_basis_forward(x: torch.Tensor, centres: torch.Tensor, width: torch.Te
         (3) dx_i = -Σ_j g_ij · r_ij, dc_j = Σ_i g_ij · r_ij
         (4) ds_j = Σ_i g_ij · |r_ij|² / s_j
     Conventions: s is the width, one for each centre; leading axes broadcast, and gradients are summed back over them.
+    Example: radial_basis(torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1)).tolist() == [[1.0]]
+    Asked: ib-7.6
     Source: Broomhead and Lowe, Multivariable functional interpolation and adaptive networks (1988).
     """
     _check(x, centres, width)
@@ -56,6 +58,10 @@ def radial_basis_network(
 
     Shapes: x (..., n, d), centres (..., k, d), width (..., k), w (..., out, k), b (..., out) -> y (..., n, out)
     (1) y = w · radial_basis(x) + b
+    Example:
+        origin, one = torch.zeros(1, 2), torch.ones(1)
+        radial_basis_network(origin, origin, one, torch.tensor([[3.0]])).tolist() == [[3.0]]
+    Asked: ib-7.6
     Source: Broomhead and Lowe, Multivariable functional interpolation and adaptive networks (1988).
     """
     return dense(radial_basis(x, centres, width), w, b)  # (1)

@@ -35,6 +35,13 @@ def rnn_forward(
         (4) dw = Σ da_t · x_tᵀ, du = Σ da_t · h_{t-1}ᵀ, db = Σ da_t
     Conventions: with a window k the sequence is cut into pieces of k steps and no gradient crosses a cut (truncated
         back-propagation); the values do.
+    Example:
+        x, h0 = torch.tensor([[1000.0], [0.0]]), torch.zeros(1)
+        rnn(x, torch.ones(1, 1), torch.full((1, 1), 1000.0), torch.zeros(1), h0).tolist() == [[1.0], [1.0]]
+    Asked: gfg-5.3, gfg-26.2, gfg-30.5, gfg-32.19, gfg-46.1, gfg-46.3, gfg-46.4, gfg-46.5, gfg-46.6, gfg-46.7, gfg-46.8,
+        gfg-46.9, gfg-46.10, gfg-46.11, gfg-46.12, gfg-46.13, gfg-47.1, gfg-47.2, gfg-47.3, gfg-47.4, gfg-47.5,
+        gfg-47.6, gfg-47.7, gfg-47.9, gfg-47.10, gfg-48.5, ib-7.15, ib-7.16, ib-7.17, ib-7.18, ib-7.19, ib-7.20,
+        ib-30.1, ib-30.2, ib-30.3
     Source: Elman, Finding structure in time (1990); Werbos, Backpropagation through time (1990).
     """
     _check("rnn", 1, x, w, u, b, h0, window)
@@ -80,6 +87,10 @@ def lstm_states_forward(
         (6) to step t-1: dc_{t-1} = dc_t · f, dh_{t-1} = uᵀ · da
         (7) dx_t = wᵀ · da_t, dw = Σ da_t · x_tᵀ, du = Σ da_t · h_{t-1}ᵀ, db = Σ da_t
     Conventions: gates in the order input, forget, cell, output; no peepholes; window as in rnn.
+    Example:
+        w, u, b = torch.zeros(4, 1), torch.zeros(4, 1), torch.zeros(4)
+        lstm_states(torch.zeros(2, 1), w, u, b, torch.zeros(1), torch.ones(1))[:, 1].tolist() == [0.5, 0.25]
+    Asked: gfg-48.6, gfg-48.9
     Source: Hochreiter and Schmidhuber (1997), with the forget gate of Gers, Schmidhuber, Cummins (2000).
     """
     _check("lstm", 4, x, w, u, b, h0, window)
@@ -137,6 +148,11 @@ def gru_forward(
         (6) da_r = dr · r·(1 - r), dh = dh' · z + u_rᵀ·da_r + u_zᵀ·da_z + u_nᵀ·dk [· r if before]
         (7) dx_t = wᵀ · da_t, dw = Σ da_t · x_tᵀ, db = Σ da_t, du by (da_r, da_z) · hᵀ and dk · qᵀ
     Conventions: gates in the order reset, update, candidate; z keeps the old state; window as in rnn.
+    Example:
+        w, u, b = torch.zeros(3, 1), torch.zeros(3, 1), torch.zeros(3)
+        gru(torch.zeros(2, 1), w, u, b, torch.ones(1)).tolist() == [[0.5], [0.25]]
+    Asked: gfg-26.2, gfg-49.2, gfg-49.3, gfg-49.4, gfg-49.5, gfg-49.6, gfg-49.7, gfg-49.8, gfg-49.9, gfg-49.10,
+        gfg-49.11, gfg-49.12, gfg-49.13, gfg-49.14, gfg-49.16
     Source: Cho et al., Learning phrase representations (2014): reset before; the variant of common libraries: after.
     """
     require_choice("gru", "reset", reset, ("after", "before"))
@@ -192,15 +208,31 @@ def lstm(
     *,
     window: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The outputs of `lstm_states` after each step, and the cell after the last: ((..., T, h), (..., h))."""
-    h, c = lstm_states(x, w, u, b, h0, c0, window=window).chunk(2, -1)
+    """Long short-term memory as a layer: what it shows after each step, and its cell after the last.
+
+    Shapes: as in `lstm_states`, but -> y (..., T, h), c (..., h)
+    (1) y_t and c_t are the two halves of what `lstm_states` gives for step t, c that of the last step
+    Conventions: those of `lstm_states`.
+    Example:
+        w, u, b = torch.zeros(4, 1), torch.zeros(4, 1), torch.zeros(4)
+        lstm(torch.zeros(2, 1), w, u, b, torch.zeros(1), torch.ones(1))[1].tolist() == [0.25]
+    Asked: gfg-26.2, gfg-48.2, gfg-48.3, gfg-48.4, gfg-48.5, gfg-48.6, gfg-48.7, gfg-48.8, gfg-48.9, gfg-48.10,
+        gfg-48.11, gfg-48.12, gfg-48.13, gfg-48.14, gfg-48.15, gfg-48.16, gfg-48.17, gfg-48.18
+    Source: Hochreiter and Schmidhuber (1997), with the forget gate of Gers, Schmidhuber, Cummins (2000).
+    """
+    h, c = lstm_states(x, w, u, b, h0, c0, window=window).chunk(2, -1)  # (1)
     return h, c[..., -1, :]
 
 
 def bidirectional(forwards: Layer, backwards: Layer, x: torch.Tensor) -> torch.Tensor:
-    """Two layers over one sequence, the second from its end to its start: x (..., T, d) -> (..., T, h1 + h2).
+    """Two layers over one sequence, the second from its end to its start.
 
+    Shapes: x (..., T, d) -> y (..., T, h1 + h2), for layers of h1 and h2 units
     (1) y_t = (forwards(x_1 ... x_t), backwards(x_T ... x_t))
+    Example:
+        running = lambda x: x.cumsum(-2)
+        bidirectional(running, running, torch.tensor([[1.0], [2.0]])).tolist() == [[1.0, 3.0], [3.0, 2.0]]
+    Asked: none
     Source: Schuster and Paliwal, Bidirectional recurrent neural networks (1997).
     """
     return torch.cat([forwards(x), backwards(x.flip(-2)).flip(-2)], -1)  # (1)
@@ -209,11 +241,17 @@ def bidirectional(forwards: Layer, backwards: Layer, x: torch.Tensor) -> torch.T
 def sequence_to_sequence(
     encode: Layer, decode: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], x: torch.Tensor, y: torch.Tensor
 ) -> torch.Tensor:
-    """A decoder that starts from the encoder's last state: x (..., T, d), y (..., S, e) -> (..., S, h).
+    """A decoder that starts from the encoder's last state.
 
+    Shapes: x (..., T, d), y (..., S, e) -> (..., S, h)
     (1) context = encode(x)_T
     (2) decode(y, context)
     Conventions: y are the decoder's inputs, in training the targets shifted by one (teacher forcing).
+    Example:
+        running = lambda x: x.cumsum(-2)
+        shifted = lambda y, context: y + context
+        sequence_to_sequence(running, shifted, torch.tensor([[1.0], [2.0]]), torch.zeros(3, 1)).tolist() == [[3.0]] * 3
+    Asked: gfg-50.1, gfg-50.3, gfg-50.4, gfg-50.5, gfg-50.6, ib-7.23, ib-7.24
     Source: Sutskever, Vinyals, Le, Sequence to sequence learning with neural networks (2014).
     """
     return decode(y, encode(x)[..., -1, :])  # (1) (2)

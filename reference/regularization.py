@@ -32,6 +32,8 @@ def dropout_mask(
     (1) m = 1 where u >= p, else 0, with u uniform on [0, 1)
     Conventions: u is drawn in float64 for every dtype, so one seed gives one mask.
     Errors: ValueError if p lies outside [0, 1).
+    Example: dropout_mask((1, 3), 0.0, torch.Generator()).tolist() == [[1.0, 1.0, 1.0]]
+    Asked: gfg-19.8, gfg-19.11, gfg-35.3, gfg-35.5
     Source: Srivastava et al., Dropout, JMLR 15 (2014), section 4.
     """
     _check_p("dropout_mask", p)
@@ -50,6 +52,8 @@ def masked_forward(x: torch.Tensor, m: torch.Tensor, *, keep: float = 1.0) -> tu
     Conventions: x and m broadcast, so that a mask can serve a whole batch; m is given, not learned, and gets no
         gradient.
     Errors: ValueError unless 0 < keep <= 1 and the shapes broadcast.
+    Example: masked(torch.tensor([2.0, 3.0]), torch.tensor([1.0, 0.0]), keep=0.5).tolist() == [4.0, 0.0]
+    Asked: gfg-35.2, gfg-35.5
     Source: Srivastava et al., Dropout, JMLR 15 (2014), section 10.
     """
     require_floating("masked", x=x, m=m)
@@ -76,6 +80,9 @@ def dropout(x: torch.Tensor, p: float, *, generator: torch.Generator, training: 
     (2) evaluation: y = x
     Conventions: p is the probability of dropping, not of keeping; the mean of y over masks is x.
     Errors: ValueError if p lies outside [0, 1) or x is not floating.
+    Example: set(dropout(torch.ones(100), 0.5, generator=torch.Generator().manual_seed(0)).tolist()) == {0.0, 2.0}
+    Asked: gfg-19.5, gfg-19.8, gfg-19.9, gfg-19.10, gfg-19.11, gfg-19.12, gfg-35.1, gfg-35.2, gfg-35.3, gfg-35.4,
+        gfg-35.5, gfg-35.6, gfg-35.7, gfg-35.8, gfg-35.9, ib-34.1, ib-34.2, ib-34.3, ib-34.4, ib-34.5, ib-34.6
     Source: Srivastava et al., Dropout, JMLR 15 (2014), section 10.
     """
     _check_dropout("dropout", x, p)
@@ -93,6 +100,8 @@ def dropout_classic(x: torch.Tensor, p: float, *, generator: torch.Generator, tr
     (2) evaluation: y = (1 - p) · x
     Conventions: p is the probability of dropping, not of keeping; the mean of (1) over masks is (2).
     Errors: ValueError if p lies outside [0, 1) or x is not floating.
+    Example: dropout_classic(torch.ones(1), 0.25, generator=torch.Generator(), training=False).tolist() == [0.75]
+    Asked: gfg-19.12, gfg-35.7, gfg-35.8, gfg-35.9
     Source: Srivastava et al., Dropout, JMLR 15 (2014), section 4 and figure 2.
     """
     _check_dropout("dropout_classic", x, p)
@@ -111,6 +120,8 @@ def l1_penalty_forward(w: torch.Tensor, *, batch_dims: int = 0) -> tuple[torch.T
         (2) dw = dy · sign(w)
     Conventions: at the kink w = 0 the slope is 0, one of the subgradients in [-1, 1].
     Errors: ValueError if w has fewer axes than batch_dims.
+    Example: l1_penalty(torch.tensor([-1.0, 2.0])).item() == 3.0
+    Asked: gfg-19.5, gfg-19.6
     Source: Tibshirani, Regression shrinkage and selection via the lasso (1996).
     """
     _check_batch("l1_penalty", w, batch_dims)
@@ -135,6 +146,8 @@ def l2_penalty_forward(w: torch.Tensor, *, batch_dims: int = 0) -> tuple[torch.T
         (2) dw = dy · 2w
     Conventions: no factor one half, so the slope is 2w.
     Errors: ValueError if w has fewer axes than batch_dims.
+    Example: l2_penalty(torch.tensor([-1.0, 2.0])).item() == 5.0
+    Asked: gfg-19.5, gfg-19.7, gfg-24.4, ib-13.3, ib-20.7
     Source: Krogh and Hertz, A simple weight decay can improve generalization (1991), without their factor one half.
     """
     _check_batch("l2_penalty", w, batch_dims)
@@ -159,6 +172,8 @@ def soft_threshold_forward(w: torch.Tensor, *, t: float) -> tuple[torch.Tensor, 
         (2) dw = dy where |w| > t, else 0
     Conventions: at the kinks |w| = t the slope is 0.
     Errors: ValueError if t is negative or not a number.
+    Example: soft_threshold(torch.tensor([-3.0, 0.5, 2.0]), t=1.0).tolist() == [-2.0, 0.0, 1.0]
+    Asked: gfg-19.6
     Source: Donoho and Johnstone, Ideal spatial adaptation by wavelet shrinkage (1994).
     """
     require_floating("soft_threshold", w=w)
@@ -186,6 +201,8 @@ def max_norm_forward(w: torch.Tensor, *, c: float) -> tuple[torch.Tensor, Saved]
         (3) dw = dy where r <= c, else (c / r) · (dy - u · Σ u · dy) with u = w / r
     Conventions: the norm is Euclidean; a row of length exactly c is left as it is.
     Errors: ValueError if c is not positive.
+    Example: max_norm(torch.tensor([[3.0, 4.0]]), c=2.5).tolist() == [[1.5, 2.0]]
+    Asked: gfg-19.5, gfg-19.13
     Source: Srebro and Shraibman, Rank, trace-norm and max-norm (2005); Srivastava et al., Dropout (2014), section 5.1.
     """
     require_floating("max_norm", w=w)
@@ -219,6 +236,8 @@ def ridge_forward(x: torch.Tensor, y: torch.Tensor, *, penalty: float) -> tuple[
         (5) dy = x·u
     Conventions: sums over the samples, not means; no intercept; penalty 0 is least squares and needs n >= d.
     Errors: ValueError if the shapes do not fit, the penalty is negative, or it is 0 and n < d.
+    Example: ridge(torch.tensor([[1.0]]), torch.tensor([2.0]), penalty=1.0).tolist() == [1.0]
+    Asked: gfg-19.7, gfg-24.4
     Source: Hoerl and Kennard, Ridge regression (1970).
     """
     _check_ridge(x, y, penalty)
@@ -246,6 +265,8 @@ def early_stopping(losses: Sequence[float], *, patience: int, least_gain: float 
     (2) training stops after the first `patience` epochs in a row without a new best, or with the curve
     Conventions: of equal losses the earlier is kept; the weights to keep are those of `best`, not of `stopped`.
     Errors: ValueError if there is no loss, a loss is not a number, patience is below 1 or least_gain is negative.
+    Example: early_stopping([3.0, 1.0, 2.0, 2.0, 0.5], patience=2) == (3, 1)
+    Asked: gfg-18.7, gfg-19.16, gfg-20.12
     Source: Prechelt, Early stopping - but when? (1998), criterion UP with single epochs.
     """
     if not losses or any(math.isnan(loss) for loss in losses):

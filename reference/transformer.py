@@ -26,6 +26,10 @@ def encoder_block(x: torch.Tensor, block: Parameters, *, heads: int, mask: torch
     (1) x = norm(x + attention(x, x, x))
     (2) x = norm(x + w2 · relu(w1 · x + b1) + b2)
     Conventions: normalised after the residual connection, as published.
+    Example:
+        block = transformer_parameters(4, 8, cross=False, generator=torch.Generator().manual_seed(0))
+        encoder_block(torch.ones(3, 4, dtype=torch.float64), block, heads=2).shape == (3, 4)
+    Asked: gfg-54.4, gfg-54.8, gfg-54.16, gfg-54.17, gfg-54.18, gfg-54.20, gfg-54.21
     Source: Vaswani et al., Attention is all you need (2017), section 3.1.
     """
     x = _attended(x, x, block, "self", heads, mask)  # (1)
@@ -39,6 +43,11 @@ def decoder_block(x: torch.Tensor, memory: torch.Tensor, block: Parameters, *, h
     (1) x = norm(x + attention(x, x, x)), no place seeing a later one
     (2) x = norm(x + attention(x, memory, memory))
     (3) x = norm(x + w2 · relu(w1 · x + b1) + b2)
+    Example:
+        block = transformer_parameters(4, 8, cross=True, generator=torch.Generator().manual_seed(0))
+        x, memory = torch.ones(2, 4, dtype=torch.float64), torch.ones(3, 4, dtype=torch.float64)
+        decoder_block(x, memory, block, heads=2).shape == (2, 4)
+    Asked: gfg-54.9, gfg-54.11
     Source: Vaswani et al., Attention is all you need (2017), section 3.1.
     """
     x = _attended(x, x, block, "self", heads, causal_mask(x.shape[-2], device=x.device))  # (1)
@@ -49,10 +58,17 @@ def decoder_block(x: torch.Tensor, memory: torch.Tensor, block: Parameters, *, h
 def transformer(
     x: torch.Tensor, y: torch.Tensor, encoder: Sequence[Parameters], decoder: Sequence[Parameters], *, heads: int
 ) -> torch.Tensor:
-    """A small Transformer between two sequences of vectors: x (..., s, d), y (..., t, d) -> (..., t, d).
+    """A small Transformer between two sequences of vectors.
 
+    Shapes: x (..., s, d), y (..., t, d) -> (..., t, d)
     (1) positions are added to both sequences
     (2) the encoder's blocks turn x into a memory, which every block of the decoder reads
+    Example:
+        draws = torch.Generator().manual_seed(0)
+        encoder, decoder = ([transformer_parameters(4, 8, cross=cross, generator=draws)] for cross in (False, True))
+        x, y = torch.ones(3, 4, dtype=torch.float64), torch.ones(2, 4, dtype=torch.float64)
+        transformer(x, y, encoder, decoder, heads=2).shape == (2, 4)
+    Asked: gfg-54.1, gfg-54.7, gfg-54.8, gfg-54.9, gfg-54.13
     Source: Vaswani et al., Attention is all you need (2017), figure 1.
     """
     x, y = (
@@ -68,20 +84,25 @@ def transformer(
 def transformer_parameters(
     d: int, hidden: int, *, cross: bool, generator: torch.Generator, dtype: torch.dtype = torch.float64
 ) -> dict[str, torch.Tensor]:
-    """The parameters of one block: Xavier's weights, gains of one, everything else zero; `cross` for a decoder.
+    """The parameters that one block starts from; `cross` for a decoder's.
 
+    Shapes: d, hidden -> weights of attention (d, d), w1 (hidden, d), b1 (hidden), w2 (d, hidden), b2 (d), gains (d), shifts (d)
+    (1) w ~ N(0, 2 / (fan_in + fan_out)), every weight for itself
+    (2) gains 1, shifts and biases 0
+    Example: transformer_parameters(4, 8, cross=False, generator=torch.Generator())["w1"].shape == (8, 4)
+    Asked: none
     Source: Vaswani et al., Attention is all you need (2017), section 3.1.
     """
     looks = ("self", "cross") if cross else ("self",)
 
     def weight(fan_out: int, fan_in: int) -> torch.Tensor:
         w = torch.randn(fan_out, fan_in, generator=generator, dtype=dtype, device=generator.device)
-        return w * (2 / (fan_in + fan_out)) ** 0.5
+        return w * (2 / (fan_in + fan_out)) ** 0.5  # (1)
 
     block = {f"{look}_{part}": weight(d, d) for look in looks for part in ("query", "key", "value", "result")}
     block |= {"w1": weight(hidden, d), "w2": weight(d, hidden)}
     for name, size in (("b1", hidden), ("b2", d), *((f"{look}_shift", d) for look in (*looks, "net"))):
-        block[name] = torch.zeros(size, dtype=dtype, device=generator.device)
+        block[name] = torch.zeros(size, dtype=dtype, device=generator.device)  # (2)
     return block | {f"{look}_gain": torch.ones(d, dtype=dtype, device=generator.device) for look in (*looks, "net")}
 
 
