@@ -12,7 +12,7 @@ from torch import Tensor
 
 from assay.errors import GradientInputError
 from assay.gradients.flat import count, flat, joined, unflat
-from assay.gradients.target import Target
+from assay.gradients.target import Target, parameters_of
 
 EXPECTED_FAILURES = (
     RuntimeError,
@@ -115,18 +115,41 @@ class Analytic:
         self.returned = returned
         if isinstance(returned, dict):
             return [returned.get(self.target.names[k]) for k in self.target.wrt]
-        gradients = list(returned) if isinstance(returned, (tuple, list)) else [returned]
-        tensors = [k for k, value in enumerate(self.target.inputs) if isinstance(value, Tensor)]
-        if len(gradients) == len(self.target.inputs):
-            return [gradients[k] for k in self.target.wrt]
+        return self._matched(list(returned) if isinstance(returned, (tuple, list)) else [returned])
+
+    def _matched(self, gradients: list[Any]) -> list[Any]:
+        """The returned gradients of the differentiated inputs: one per input, per tensor, or per parameter of the forward.
+
+        Inputs that were left out (optional ones) have gradients of None.
+        """
+        target = self.target
+        places = self._parameters(gradients)
+        if places is not None:
+            return [gradients[places[k]] for k in target.wrt]
+        while len(gradients) > len(target.inputs) and gradients[-1] is None:
+            gradients = gradients[:-1]
+        tensors = [k for k, value in enumerate(target.inputs) if isinstance(value, Tensor)]
+        if len(gradients) == len(target.inputs):
+            return [gradients[k] for k in target.wrt]
         if len(gradients) == len(tensors):
-            return [gradients[tensors.index(k)] for k in self.target.wrt]
-        if len(gradients) == len(self.target.wrt):
+            return [gradients[tensors.index(k)] for k in target.wrt]
+        if len(gradients) == len(target.wrt):
             return gradients
         raise GradientInputError(
-            f"the backward of {self.target.label} returns the wrong number of gradients: {len(gradients)}, expected "
+            f"the backward of {target.label} returns the wrong number of gradients: {len(gradients)}, expected "
             f"{len(tensors)} (one per tensor); return None where an input has no gradient"
         )
+
+    def _parameters(self, gradients: list[Any]) -> list[int] | None:
+        """Where each input stands among the forward's parameters, if there are more gradients than inputs and the rest are None."""
+        target = self.target
+        names = [name for name, _ in parameters_of(target.function)]
+        if not target.by_name or not len(target.inputs) < len(gradients) <= len(names):
+            return None
+        places = [names.index(name) for name in target.names]
+        given = [k for k in range(len(gradients)) if k in places]
+        others = [gradient for k, gradient in enumerate(gradients) if k not in places]
+        return places if len(given) == len(places) and all(gradient is None for gradient in others) else None
 
     def pull_rows(self, rows: Tensor) -> list[Tensor]:
         """`pull` for each row of rows (p, m): gradients (p, n_i), batched where the backward allows it."""

@@ -70,8 +70,9 @@ def _usable(gradient: Tensor, factor: float) -> bool:
 def _integers(analytic: Analytic) -> list[Finding]:
     """A forward/backward pair returns None for inputs that are no differentiable tensors."""
     returned = analytic.returned
-    if not isinstance(returned, (tuple, list)) or len(returned) != len(analytic.target.inputs):
+    if not isinstance(returned, (tuple, list)) or len(returned) < len(analytic.target.inputs):
         return []
+    returned = returned[: len(analytic.target.inputs)]
     wrong = [
         name
         for name, value, gradient in zip(analytic.target.names, analytic.target.inputs, returned, strict=True)

@@ -166,6 +166,9 @@ def _descend(field_: Field, whole: Measured, seed: int) -> Measured | None:
     while stop - start > 1:
         middle = (start + stop) // 2
         left = field_.measure(start, middle, seed)
+        if not numeric.MARGIN * left.bar <= abs(discrepancy) / 4:
+            # Four steps leave a bar in which the discrepancy could hide: the wrong half is not to be guessed.
+            left = field_.measure(start, middle, seed, rows=numeric.ROWS)
         if not np.isfinite(left.bar):
             return None
         share = left.analytic - left.measured

@@ -193,12 +193,13 @@ def named(function: Callable[..., Any], inputs: Inputs) -> tuple[tuple[str, ...]
     if isinstance(inputs, Mapping):
         return tuple(inputs), tuple(inputs.values())
     values = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    known = [name for name, parameter in _parameters(function) if parameter.kind is not parameter.VAR_POSITIONAL]
+    known = [name for name, parameter in parameters_of(function) if parameter.kind is not parameter.VAR_POSITIONAL]
     known += [f"input {k}" for k in range(len(known), len(values))]
     return tuple(known[: len(values)]), values
 
 
-def _parameters(function: Callable[..., Any]) -> list[tuple[str, inspect.Parameter]]:
+def parameters_of(function: Callable[..., Any]) -> list[tuple[str, inspect.Parameter]]:
+    """The named parameters of a function in order; none where they cannot be read or their number is open."""
     try:
         found = list(inspect.signature(function).parameters.items())
     except (TypeError, ValueError):
@@ -208,7 +209,7 @@ def _parameters(function: Callable[..., Any]) -> list[tuple[str, inspect.Paramet
 
 def _binds(function: Callable[..., Any], names: Sequence[str]) -> bool:
     """Whether every name is a parameter that can be passed by keyword; otherwise inputs are passed in order."""
-    keywords = {name for name, p in _parameters(function) if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    keywords = {name for name, p in parameters_of(function) if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     return bool(names) and set(names) <= keywords
 
 

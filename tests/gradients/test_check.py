@@ -164,6 +164,38 @@ def test_a_pair_is_checked_by_its_backward():
     assert "0.3333333333 times" in report.guess
 
 
+@pytest.mark.parametrize("given", [("x", "w"), ("x", "w", "b")])
+def test_a_pair_may_return_none_for_an_optional_tensor_that_was_left_out(given: tuple[str, ...]):
+    def forward(x, w, b=None):
+        return (x @ w if b is None else x @ w + b), (x, w, b)
+
+    def backward(saved, dy):
+        x, w, b = saved
+        return dy @ w.T, x.T @ dy, None if b is None else dy.sum(0)
+
+    every = {"x": normal(3, 4), "w": normal(4, 2, seed=1), "b": normal(2)}
+    inputs = {name: every[name] for name in given}
+    assert check_gradient(forward, inputs, backward=backward).verdict == "agrees"
+    assert check_gradient(forward, tuple(inputs.values()), backward=backward).verdict == "agrees"
+
+
+def test_a_pair_may_leave_out_a_tensor_in_the_middle():
+    def forward(x, mask=None, w=None):
+        return x * w if mask is None else x * w * mask, (x, w)
+
+    def backward(saved, dy):
+        x, w = saved
+        return dy * w, None, dy * x
+
+    assert check_gradient(forward, {"x": normal(3), "w": normal(3, seed=1)}, backward=backward).verdict == "agrees"
+
+    def more(saved, dy):
+        return *backward(saved, dy), dy
+
+    with pytest.raises(GradientInputError, match="wrong number of gradients"):
+        check_gradient(forward, {"x": normal(3), "w": normal(3, seed=1)}, backward=more)
+
+
 def test_a_given_cotangent_is_the_only_one_checked():
     w = torch.zeros(3, 4, dtype=torch.float64)
     w[0] = 1.0
