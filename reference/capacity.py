@@ -41,6 +41,10 @@ def bias_variance(predictions: torch.Tensor, targets: torch.Tensor) -> Decomposi
         is exactly the mean of (p - y)² over all r · m pairs; a single row of targets, the truth, gives no noise.
     Units: bias has the unit of y, the other two have its square.
     Errors: ValueError if the points differ, or no model or no label is given.
+    Example:
+        predictions = torch.tensor([[1.0], [3.0]])
+        [part.item() for part in bias_variance(predictions, torch.zeros(1, 1))] == [2.0, 1.0, 0.0]
+    Asked: ib-29.1, ib-29.2, ib-29.3, ib-29.4, ib-29.6, ib-29.8, ib-29.9, ib-29.10, ib-29.13, ib-29.14
     Source: Geman, Bienenstock, Doursat, Neural networks and the bias/variance dilemma (1992), section 3.
     """
     require_floating("bias_variance", predictions=predictions, targets=targets)
@@ -65,6 +69,8 @@ def polynomial_forward(x: torch.Tensor, w: torch.Tensor) -> tuple[torch.Tensor, 
         (2) dx = dy · Σ j · w_j · x^(j - 1)
         (3) dw_j = Σ dy · x^j over the n points
     Conventions: leading axes broadcast, and gradients are summed back over them; x^0 is 1 at zero too.
+    Example: polynomial(torch.tensor([2.0]), torch.tensor([1.0, 0.0, 3.0])).tolist() == [13.0]
+    Asked: ib-29.7, ib-29.12
     Source: Knuth, The Art of Computer Programming, volume 2, section 4.6.4.
     """
     require_floating("polynomial", x=x, w=w)
@@ -105,6 +111,10 @@ def polynomial_fit(x: torch.Tensor, y: torch.Tensor, *, degree: int) -> torch.Te
     (1) w minimises Σ (y - Σ w_j · x^j)²; of several such, the one of least norm
     Conventions: leading axes are replicas and broadcast; powers are ill-conditioned far from -1 <= x <= 1: scale first.
     Errors: ValueError if the shapes do not fit, degree is negative or a value is not finite.
+    Example:
+        w = polynomial_fit(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 3.0]), degree=1)
+        torch.allclose(w, torch.tensor([1.0, 2.0]))
+    Asked: ib-29.5, ib-29.7, ib-29.11, ib-29.12
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 1.1.
     """
     require_floating("polynomial_fit", x=x, y=y)
@@ -126,6 +136,10 @@ def linear_regression(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, t
     (2) b = mean y - mean x · wᵀ
     Conventions: leading axes are replicas and broadcast; the bias does not count in the norm.
     Errors: ValueError if the cases differ, there are none or a value is not finite.
+    Example:
+        w, b = linear_regression(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [3.0]]))
+        torch.allclose(w, torch.tensor([[2.0]])) and torch.allclose(b, torch.tensor([1.0]))
+    Asked: ib-28.4, ib-28.5
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 3.1.
     """
     require_floating("linear_regression", x=x, y=y)
@@ -158,6 +172,8 @@ def linear_network_forward(x: torch.Tensor, *params: torch.Tensor | None) -> tup
         (3) dw_l = dh_lᵀ · h_(l-1)
         (4) db_l = Σ dh_l over the n cases
     Conventions: weights and biases in pairs; a bias may be None; leading axes broadcast as in the dense layer.
+    Example: linear_network(torch.ones(1, 2), 2 * torch.eye(2), None, torch.ones(1, 2), torch.ones(1)).tolist() == [[5.0]]
+    Asked: ib-27.1, ib-27.3, ib-27.4, ib-28.3, ib-28.4, ib-28.7, ib-28.8
     Source: Saxe, McClelland, Ganguli, Exact solutions to the nonlinear dynamics of learning in deep linear neural
         networks (2014), equation 1.
     """
@@ -190,6 +206,10 @@ def collapsed_network(*params: torch.Tensor | None) -> tuple[torch.Tensor, torch
     (1) w = w_L · ... · w_2 · w_1
     (2) b = b_L + w_L · (b_(L-1) + ... w_2 · b_1), None if no layer has a bias
     Errors: ValueError if weights and biases do not come in pairs, or layers do not fit.
+    Example:
+        w, b = collapsed_network(2 * torch.eye(2), None, torch.ones(1, 2), torch.ones(1))
+        w.tolist() == [[2.0, 2.0]] and b.tolist() == [1.0]
+    Asked: ib-24.5, ib-27.2, ib-28.3
     Source: Saxe, McClelland, Ganguli, Exact solutions to the nonlinear dynamics of learning in deep linear neural
         networks (2014), equation 1.
     """

@@ -35,6 +35,8 @@ def weighted_average(values: Sequence[Tensors], sizes: Sequence[int]) -> list[to
     (1) mean_k = Σ n_r · v_rk / Σ n_r over the ranks r
     Conventions: of gradients of mean losses over shards this is the gradient of the mean loss over all cases.
     Errors: ValueError if there is no rank, sizes do not fit or are below 1, or the ranks' tensors differ in shape.
+    Example: weighted_average([[torch.ones(2)], [torch.zeros(2)]], [3, 1])[0].tolist() == [0.75, 0.75]
+    Asked: gfg-56.7, gfg-56.10
     Source: McMahan et al., Communication-efficient learning of deep networks (2017), algorithm 1.
     """
     shapes = [[v.shape for v in rank] for rank in values]
@@ -48,7 +50,7 @@ def weighted_average(values: Sequence[Tensors], sizes: Sequence[int]) -> list[to
     return [torch.stack([n * v for n, v in zip(sizes, of, strict=True)]).sum(0) / total for of in columns]  # (1)
 
 
-def all_reduced_average(values: Tensors, size: int) -> list[torch.Tensor]:
+def _all_reduced_average(values: Tensors, size: int) -> list[torch.Tensor]:
     """`weighted_average` where every rank has only its own values and size, and all receive the average."""
     total = torch.tensor(size, device=values[0].device)
     distributed.all_reduce(total)
@@ -64,6 +66,8 @@ def network_loss(params: Tensors, x: torch.Tensor, y: torch.Tensor) -> torch.Ten
     Shapes: params w1, b1, w2, b2, ..., x (n, d), y (n, out) -> ()
     (1) L = mean (mlp(x) - y)² over all cases and outputs
     Errors: ValueError if shapes do not fit.
+    Example: network_loss([torch.ones(1, 1), torch.zeros(1)], torch.ones(1, 1), torch.zeros(1, 1)).item() == 1.0
+    Asked: none
     Source: Rumelhart, Hinton, Williams, Learning representations by back-propagating errors (1986).
     """
     return mean_squared_error(mlp(x, params, tanh), y, reduction="mean")  # (1)
@@ -81,15 +85,19 @@ def data_parallel(
     Conventions: unequal shards give the same step as all cases on one rank, but for rounding.
     Errors: ValueError if there is no shard, one is empty or does not fit, or lr or steps are out of range; RuntimeError if
         a rank is lost.
+    Example:
+        x = torch.ones(4, 1)
+        found = data_parallel([torch.zeros(1, 1), torch.zeros(1)], [(x[:1], x[:1]), (x[1:], x[1:])], lr=0.5)
+        [[w.item(), b.item()] for w, b in found] == [[1.0, 1.0], [1.0, 1.0]]
+    Asked: gfg-56.1, gfg-56.5, gfg-56.6, gfg-56.7, gfg-56.8, gfg-56.12
     Source: Li et al., PyTorch Distributed: experiences on accelerating data parallel training (2020).
     """
     sent = _checked("data_parallel", params, shards, loss, lr, steps)
-    return launch(data_parallel_rank, sent, _sent(params), loss, lr, steps, device=params[0].device)
+    further = (_sent(params), loss, lr, steps, _all_reduced_average)
+    return launch(_data_parallel_rank, sent, *further, device=params[0].device)
 
 
-def data_parallel_rank(
-    shard: Shard, params: Tensors, loss: Loss, lr: float, steps: int, combine: Combine = all_reduced_average
-) -> Tensors:
+def _data_parallel_rank(shard: Shard, params: Tensors, loss: Loss, lr: float, steps: int, combine: Combine) -> Tensors:
     """What one rank of `data_parallel` does."""
     for _ in range(steps):
         g = _gradients(loss, params, *shard)  # (1)
@@ -107,16 +115,29 @@ def parameter_averaging(
     (2) every `every` steps w_r = Σ n_r · w_r / Σ n_r, by an all-reduce
     Conventions: with every = 1 the same as `data_parallel`, but for rounding; after the last average ranks differ.
     Errors: as `data_parallel`, and ValueError if every < 1.
+    Example:
+        x = torch.ones(1, 1)
+        shards = [(x, x), (x, -x)]
+        found = parameter_averaging([torch.zeros(1, 1), torch.zeros(1)], shards, lr=0.5, steps=1, every=1)
+        [w.item() for w, _ in found] == [0.0, 0.0]
+    Asked: gfg-56.9, gfg-56.10, gfg-56.11, gfg-56.12
     Source: McMahan et al., Communication-efficient learning of deep networks (2017), algorithm 1.
     """
     if every < 1:
         raise ValueError(f"parameter_averaging got every out of range: {every}, expected every >= 1")
     sent = _checked("parameter_averaging", params, shards, loss, lr, steps)
-    return launch(parameter_averaging_rank, sent, _sent(params), loss, lr, steps, every, device=params[0].device)
+    further = (_sent(params), loss, lr, steps, every, _all_reduced_average)
+    return launch(_parameter_averaging_rank, sent, *further, device=params[0].device)
 
 
-def parameter_averaging_rank(
-    shard: Shard, params: Tensors, loss: Loss, lr: float, steps: int, every: int, combine: Combine = all_reduced_average
+def _parameter_averaging_rank(
+    shard: Shard,
+    params: Tensors,
+    loss: Loss,
+    lr: float,
+    steps: int,
+    every: int,
+    combine: Combine = _all_reduced_average,
 ) -> Tensors:
     """What one rank of `parameter_averaging` does."""
     for step in range(1, steps + 1):
@@ -137,6 +158,8 @@ def layer_parts(params: Tensors, ranks: int) -> list[list[torch.Tensor]]:
     Shapes: params w1, b1, w2, b2, ... -> of each rank some of the pairs
     (1) rank r holds the layers from floor(r · L / ranks) on, before those of rank r + 1
     Errors: ValueError if parameters are no pairs, or ranks is below 1 or above the number of layers L.
+    Example: [len(part) for part in layer_parts([torch.ones(1)] * 6, 2)] == [2, 4]
+    Asked: gfg-56.3
     Source: Dean et al., Large scale distributed deep networks (2012), section 3.
     """
     layers = len(params) // 2
@@ -163,15 +186,20 @@ def model_parallel(
         after the other.
     Errors: ValueError if the layers do not fit the ranks, x or y, or lr or steps are out of range; RuntimeError if a rank
         is lost.
+    Example:
+        params = [torch.zeros(1, 1), torch.zeros(1), torch.zeros(1, 1), torch.zeros(1)]
+        first, second = model_parallel(params, torch.ones(1, 1), torch.ones(1, 1), ranks=2, lr=0.5)
+        [p.item() for p in (*first, *second)] == [0.0, 0.0, 0.0, 1.0]
+    Asked: gfg-56.2, gfg-56.3, gfg-56.4, gfg-56.11
     Source: Dean et al., Large scale distributed deep networks (2012), section 3.
     """
     parts = layer_parts(params, ranks)
     [(x, y)] = _checked("model_parallel", params, [(x, y)], network_loss, lr, steps)
     shares = [(_sent(part), x if r == 0 else None, y if r == ranks - 1 else None) for r, part in enumerate(parts)]
-    return launch(model_parallel_rank, shares, len(x), lr, steps, device=params[0].device)
+    return launch(_model_parallel_rank, shares, len(x), lr, steps, _part_gradients, device=params[0].device)
 
 
-def part_gradients(share: Part, cases: int) -> Tensors:
+def _part_gradients(share: Part, cases: int) -> Tensors:
     """The gradients of the parameters of one part, by what its neighbours send."""
     (part, x, y), rank = share, distributed.get_rank()
     h = _received(part[0].new_empty(cases, part[0].shape[1]), rank - 1) if x is None else x.detach()
@@ -189,8 +217,8 @@ def part_gradients(share: Part, cases: int) -> Tensors:
     return gradients[: len(part)]
 
 
-def model_parallel_rank(
-    share: Part, cases: int, lr: float, steps: int, gradients: Callable[[Part, int], Tensors] = part_gradients
+def _model_parallel_rank(
+    share: Part, cases: int, lr: float, steps: int, gradients: Callable[[Part, int], Tensors]
 ) -> Tensors:
     """What one rank of `model_parallel` does; x is None behind the first part, y before the last."""
     part, x, y = share

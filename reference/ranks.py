@@ -64,6 +64,10 @@ def launch(
     Units: seconds from the launch to the last answer, the start of the processes included.
     Errors: ValueError if there is no share, a worker or share cannot be sent, or there are too few GPUs; RuntimeError that
         names the rank if one raises, ends or gives no answer in time.
+    Example:
+        import math
+        launch(math.sqrt, [4.0, 9.0]) == [2.0, 3.0]
+    Asked: gfg-56.1, gfg-56.2
     Source: Li et al., PyTorch Distributed: experiences on accelerating data parallel training (2020).
     """
     device = torch.device(device)

@@ -37,6 +37,10 @@ def decision_tree(x: torch.Tensor, y: torch.Tensor, *, depth: int) -> Tree:
     Conventions: greedy, without pruning; attributes are rounded to float32; which of equally good splits is taken is
         arbitrary but always the same; the growing happens on the CPU, the tree comes back on the device of x.
     Errors: ValueError if the cases differ, there are none, depth < 1, a label is negative or a value not finite.
+    Example:
+        tree = decision_tree(torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1]), depth=2)
+        tree.threshold[0].item() == 0.5 and tree.depth == 1
+    Asked: ib-28.6, ib-28.7, ib-28.8, ib-28.9
     Source: Breiman, Friedman, Olshen, Stone, Classification and Regression Trees (1984); scikit-learn grows it.
     """
     _check(x, y, depth)
@@ -77,6 +81,10 @@ def tree_answers(tree: Tree, x: torch.Tensor) -> torch.Tensor:
     (1) from the root on, go left where x[attribute] <= threshold, else right, and stay at a leaf
     Conventions: attributes are rounded to float32, as when the tree was grown; no gradient reaches x.
     Errors: ValueError if x has another number of attributes than the cases of which the tree was grown.
+    Example:
+        tree = decision_tree(torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1]), depth=1)
+        tree_answers(tree, torch.tensor([[9.0]])).tolist() == [[0.0, 1.0]]
+    Asked: ib-28.7
     Source: Breiman, Friedman, Olshen, Stone, Classification and Regression Trees (1984).
     """
     require_floating("tree_answers", x=x)

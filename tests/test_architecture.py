@@ -12,8 +12,10 @@ STANDARD = {"reference": {"torch"}, "claims": {"assay", "torch", "sympy"}, "subj
 OF_ONE_MODULE = {
     "reference/trees.py": {"sklearn"},  # growing a decision tree is no arithmetic of tensors, and is done well there
     # processes: starting, ending, waiting for and talking to them
-    "reference/ranks.py": {"atexit", "datetime", "io", "multiprocessing", "pickle", "signal", "subprocess", "time", "traceback"},
-}
+    "reference/ranks.py": {
+        "atexit", "datetime", "io", "multiprocessing", "pickle", "signal", "subprocess", "time", "traceback",
+    },
+}  # fmt: skip
 SMALL_STANDARD_LIBRARY = {
     "__future__", "collections", "dataclasses", "enum", "functools", "importlib", "itertools", "math", "pkgutil", "typing", "os", "sys",
     "tempfile", "contextlib",

@@ -219,7 +219,6 @@ LOST = {
     ),
     "ends": (workers.ends_on_the_last, "lost rank 1 of 2: its process ended with status 3, expected an answer"),
     "sleeps": (workers.sleeps_on_the_last, "no answer from rank 1 of 2: silent for 2 seconds, expected one"),
-    "has no answer to send": (workers.answers_with_a_function, "lost rank [01] of 2: it raised ValueError"),
 }
 
 
@@ -232,6 +231,11 @@ def test_a_lost_rank_is_named_and_none_is_left_over(what: str) -> None:
         launch(worker, [1, 2], seconds=2.0 if what == "sleeps" else 60.0)
     assert all(process.poll() is not None for process in started)
     assert ranks._started == []
+
+
+def test_an_answer_that_cannot_be_sent_is_told() -> None:
+    with pytest.raises(RuntimeError, match="lost rank 0 of 1: it raised ValueError: launch got what cannot be sent"):
+        launch(workers.answers_with_a_function, [1])
 
 
 def test_a_rank_that_ended_while_it_waited_is_named_too() -> None:

@@ -13,11 +13,11 @@ from torch import distributed
 
 from reference.distributed import (
     Tensors,
-    all_reduced_average,
-    data_parallel_rank,
-    model_parallel_rank,
-    parameter_averaging_rank,
-    part_gradients,
+    _all_reduced_average,
+    _data_parallel_rank,
+    _model_parallel_rank,
+    _parameter_averaging_rank,
+    _part_gradients,
 )
 
 
@@ -66,32 +66,32 @@ def previous_average() -> Callable[[Tensors, int], Tensors]:
     last: list[Tensors] = []
 
     def combine(values: Tensors, size: int) -> Tensors:
-        last.append(all_reduced_average(values, size))
+        last.append(_all_reduced_average(values, size))
         return last.pop(0) if len(last) > 1 else last[0]
 
     return combine
 
 
 AVERAGES: dict[str, Callable[[], Callable[..., Tensors]]] = {
-    "none": lambda: all_reduced_average,
-    "sum in the place of the mean": lambda: mutant(all_reduced_average, "part / total.to(part.dtype)", "part"),
+    "none": lambda: _all_reduced_average,
+    "sum in the place of the mean": lambda: mutant(_all_reduced_average, "part / total.to(part.dtype)", "part"),
     "sizes of the shards ignored": lambda: mutant(
-        all_reduced_average, "size * v", "total.to(v.dtype) / distributed.get_world_size() * v"
+        _all_reduced_average, "size * v", "total.to(v.dtype) / distributed.get_world_size() * v"
     ),
     "the first rank forgotten": lambda: mutant(
-        all_reduced_average, "size * v", "(size if distributed.get_rank() else 0) * v"
+        _all_reduced_average, "size * v", "(size if distributed.get_rank() else 0) * v"
     ),
-    "no talk at all": lambda: mutant(all_reduced_average, "distributed.all_reduce(part)", "pass"),
+    "no talk at all": lambda: mutant(_all_reduced_average, "distributed.all_reduce(part)", "pass"),
     "what was learned one step before": previous_average,
 }
 
 
 def data_parallel_with(shard: Any, mistake: str, *further: Any) -> Tensors:
-    return data_parallel_rank(shard, *further, combine=AVERAGES[mistake]())
+    return _data_parallel_rank(shard, *further, combine=AVERAGES[mistake]())
 
 
 def parameter_averaging_with(shard: Any, mistake: str, *further: Any) -> Tensors:
-    return parameter_averaging_rank(shard, *further, combine=AVERAGES[mistake]())
+    return _parameter_averaging_rank(shard, *further, combine=AVERAGES[mistake]())
 
 
 PARTS: dict[str, tuple[str, str]] = {
@@ -104,4 +104,4 @@ PARTS: dict[str, tuple[str, str]] = {
 
 
 def model_parallel_with(share: Any, mistake: str, *further: Any) -> Tensors:
-    return model_parallel_rank(share, *further, gradients=mutant(part_gradients, *PARTS[mistake]))
+    return _model_parallel_rank(share, *further, gradients=mutant(_part_gradients, *PARTS[mistake]))
