@@ -70,8 +70,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run every example of the documentation."""
+    """Write the pages of the components anew, fail if the ones here were stale, and run every example."""
     install(session, "dev")
+    session.run("assay", "components", "--check")
     session.run("pytest", "tests/test_docs.py", *session.posargs)
 
 

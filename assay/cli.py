@@ -129,6 +129,27 @@ def report(
     console.print(f"wrote {out}")
 
 
+@app.command()
+def components(
+    out: Annotated[Path, typer.Option(help="folder of the pages")] = Path("docs/components"),
+    subject: Annotated[
+        list[str] | None,
+        typer.Option("--subject", help="the first one's roles get a page, the others are shown beside"),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="exit 1 if a page was stale")] = False,
+) -> None:
+    """Write a page in Markdown for each role: equations, example, who plays it, what is asked about it."""
+    from assay.report.components import load, pages, stale, write
+
+    made = pages(load(subject or ["reference", "torch"], out))
+    old = stale(made, out)
+    write(made, out)
+    for name in old if check else []:
+        problems.print(f"{out / name} was stale and is written anew", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{len(made)} pages in {out}, {len(old)} of them changed", highlight=False)
+    raise typer.Exit(1 if check and old else 0)
+
+
 def read_results(path: Path) -> dict[str, Any]:
     """The results of a run, checked against the schema."""
     from assay.report.schema import validate
