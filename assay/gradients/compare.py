@@ -9,16 +9,17 @@ import numpy as np
 import torch
 
 from assay.gradients import numeric
-from assay.gradients import table as table_of
 from assay.gradients.analytic import Analytic
-from assay.gradients.entries import Entries, jacobian
+from assay.gradients.entries import jacobian, measure, table_of
+from assay.gradients.first_pass import SHORT
 from assay.gradients.flat import where
 from assay.gradients.located import located
 from assay.gradients.records import Entry, InputEntries
 from assay.gradients.sampling import Sampler
 from assay.gradients.screen import FIRST, Probe, Projection, Screen, signs
 from assay.gradients.screen import resolution as sharpness
-from assay.gradients.table import NEEDED, Table
+from assay.gradients.stencil import Stencil
+from assay.gradients.table import KINK, NEEDED, OUTSIDE, UNRESOLVED, WRONG, Table
 
 # Entries of one Jacobian that a table may hold: 32 MB an array. Beyond it the gradient is located by group testing.
 TABLE = 4_000_000
@@ -152,30 +153,27 @@ class Comparison:
         return True
 
     def _start(self, position: int) -> float:
-        """The first step of the first pass: a 16th of the step that the screen ended on, or less where it had to go deep.
+        """The first step of the first pass: a 32nd of the step that the screen ended on, or less where it had to go deep.
 
         A random direction moves an inner product of n terms sqrt(n) times as far as one entry does; the fourth root is the
         middle between that and a function of the entry alone.
         """
         n = self.screen.units[position].numel()
         reached = self.screen.reached.get(position, FIRST)
-        return float(min(reached / 16, 16 * self.screen.settled.get(position, reached) * n**0.25))
+        return float(min(reached * (SHORT / FIRST), 8 * self.screen.settled.get(position, reached) * n**0.25))
 
     def table(self, position: int, sharp: bool = False) -> Table:
         if self.jacobians is None:
             self.jacobians = jacobian(self.analytic)
-        i = self.sampler.target.wrt.index(position)
-        entries = Entries(
+        stencil = Stencil(
             self.sampler,
-            self.analytic,
             projections=self.project,
-            tolerance=self.tolerance,
             start=self._start(position),
             reached=self.screen.reached.get(position, FIRST),
-            noisy=self.rounding(position),
-            sharp=sharp,
         )
-        self.tables[position] = entries.table(position, self.jacobians[i])
+        slopes = self.jacobians[self.sampler.target.wrt.index(position)]
+        table = table_of(stencil, self.analytic, position, slopes, self.tolerance, self.rounding(position))
+        self.tables[position] = measure(stencil, table, self.generator, sharp)
         return self.tables[position]
 
 
@@ -201,24 +199,20 @@ def summary(comparison: Comparison, table: Table, record: InputEntries) -> Input
     plain = not status.any()
     wrong, kinks, lost = (
         np.zeros((0, 2), dtype=np.int64) if plain else np.argwhere(np.isin(status, kinds))
-        for kinds in ((table_of.WRONG,), (table_of.KINK,), (table_of.UNRESOLVED, table_of.OUTSIDE))
+        for kinds in ((WRONG,), (KINK,), (UNRESOLVED, OUTSIDE))
     )
-    with np.errstate(all="ignore"):
-        error = np.abs(table.analytic - table.measured)
-        size = float(np.linalg.norm(table.sizes)) / max(1, table.sizes.size) ** 0.5
-        widest = float(table.bar.max(initial=0))
-        widest = widest if np.isfinite(widest) else float(table.bar[np.isfinite(table.bar)].max(initial=0))
-        order = np.argsort(-np.nan_to_num(error[tuple(wrong.T)], nan=np.inf), kind="stable")
-        error /= np.maximum(table.bar, np.finfo(np.float64).tiny)
-    excess = error if np.isfinite(error).all() else np.nan_to_num(error, nan=0.0, posinf=0.0)
-    worst = np.unravel_index(int(excess.argmax()), excess.shape) if excess.size else None
+    if len(wrong):
+        i, j = wrong.T
+        error = np.abs(table.analytic[i, j] - table.measured[i, j])
+        wrong = wrong[np.argsort(-np.nan_to_num(error, nan=np.inf), kind="stable")]
+    size, worst = table.typical, table.worst()
     return replace(
         record,
         checked=status.size,
         method="entries",
-        resolution=numeric.MARGIN * widest / size if size > 0 else record.resolution,
-        worst=None if worst is None else entry(comparison, table, int(worst[0]), int(worst[1])),
-        wrong=tuple(entry(comparison, table, int(i), int(j)) for i, j in wrong[order[:SHOWN]]),
+        resolution=numeric.MARGIN * table.widest / size if size > 0 else record.resolution,
+        worst=None if worst is None else entry(comparison, table, *worst),
+        wrong=tuple(entry(comparison, table, int(i), int(j)) for i, j in wrong[:SHOWN]),
         wrong_count=len(wrong),
         kinks=len(kinks),
         kink=entry(comparison, table, *(int(k) for k in kinks[0])) if len(kinks) else None,
@@ -231,7 +225,7 @@ def summary(comparison: Comparison, table: Table, record: InputEntries) -> Input
 def reason(comparison: Comparison, table: Table, lost: np.ndarray) -> str:
     """Why entries could not be judged: outside the domain, noise, or a slope that does not settle."""
     i, j = (int(k) for k in lost[0])
-    if table.status[i, j] == table_of.OUTSIDE:
+    if table.status[i, j] == OUTSIDE:
         return "outside the domain: the function gives no finite value beside this input"
     if not np.isfinite(table.bar[i, j]):
         return "the slope does not settle as the step shrinks"
@@ -241,14 +235,14 @@ def reason(comparison: Comparison, table: Table, lost: np.ndarray) -> str:
 def entry(comparison: Comparison, table: Table, i: int, j: int) -> Entry:
     """The record of one entry of a table."""
     target = comparison.sampler.target
-    value = target.inputs[table.position]
+    analytic, measured, bar = table.entry(i, j)
     return Entry(
         input=target.names[table.position],
-        index=where(int(table.columns[j]), value),
+        index=where(int(table.columns[j]), target.inputs[table.position]),
         output=output_name(comparison.analytic, i),
-        analytic=float(table.analytic[i, j]),
-        measured=float(table.measured[i, j]),
-        bar=float(table.bar[i, j]),
+        analytic=analytic,
+        measured=measured,
+        bar=bar,
         slopes=table.slopes.get((i, j)),
     )
 
@@ -269,7 +263,7 @@ def heat(table: Table) -> tuple[tuple[float, ...], ...]:
     """Errors in bars, at most 48 x 48: the largest of each block, for the picture in the report."""
     with np.errstate(all="ignore"):
         excess = np.abs(table.analytic - table.measured) / np.maximum(table.bar, np.finfo(np.float64).tiny)
-        bad = table.status == table_of.WRONG
+        bad = table.status == WRONG
         excess = np.where(
             bad, np.nan_to_num(excess, nan=1e9, posinf=1e9), np.minimum(np.nan_to_num(excess), numeric.MARGIN)
         )

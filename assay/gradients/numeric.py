@@ -88,6 +88,10 @@ def estimate(forward: Array, backward: Array, ladder: Array, floor: Array | floa
     value, bar = _pick(values, row), _pick(bars, row)
     # A function that does not move by one rounding over the largest step has a slope below that rounding by that step.
     bar = np.where(still, floor / ladder[0], bar)
+    # One that moves over the largest step alone has a slope of about that move, or none.
+    once = silent[..., 1:].all(axis=-1) & np.isfinite(slopes[..., 0])
+    value = np.where(once, slopes[..., 0], value)
+    bar = np.where(once, SAFETY * np.maximum(np.abs(slopes[..., 0]), noise[..., 0] / ladder[0]), bar)
     started = np.where(silent, ladder, 0.0).max(axis=-1)
     flat = np.where(started > FLAT * ladder[0], floor / np.where(started > 0, started, 1.0), -np.inf)
     return Estimate(np.where(still, 0.0, value), bar, row, noise, flat, finest)

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from assay.gradients import numeric
+from assay.gradients.stencil import Stencil
 from assay.gradients.table import AGREES, KINK, OUTSIDE, UNRESOLVED, WRONG, Table
-
-if TYPE_CHECKING:
-    from assay.gradients.entries import Entries
 
 # So many columns are measured again, in batches of so many, before a verdict on them is extended to the rest.
 AGAIN, BATCH = 256, 32
 
 
-def remeasure(entries: Entries, table: Table, suspicious: NDArray[np.bool_]) -> None:
+def remeasure(stencil: Stencil, table: Table, suspicious: NDArray[np.bool_]) -> None:
     """Measure the columns of suspicious entries again; once nearly all of many prove wrong, the rest is judged as it stands."""
     counts = suspicious.sum(0)
     again = np.flatnonzero(counts)
     again = again[np.argsort(-counts[again], kind="stable")]
     for start in range(0, len(again), BATCH):
-        _columns(entries, table, again[start : start + BATCH], suspicious)
+        _columns(stencil, table, again[start : start + BATCH], suspicious)
         done = again[: start + BATCH]
         if start >= AGAIN and (table.status[:, done] == WRONG)[suspicious[:, done]].mean() > 0.95:
             rest = again[start + BATCH :]
@@ -33,18 +28,19 @@ def remeasure(entries: Entries, table: Table, suspicious: NDArray[np.bool_]) -> 
             return
 
 
-def _columns(entries: Entries, table: Table, part: NDArray[np.int64], suspicious: NDArray[np.bool_]) -> None:
+def _columns(stencil: Stencil, table: Table, part: NDArray[np.int64], suspicious: NDArray[np.bool_]) -> None:
     i, c = np.nonzero(suspicious[:, part])
-    values, base = entries.values(table, part, entries.long)
-    rows, columns = torch.as_tensor(i, device=values.device), torch.as_tensor(c, device=values.device)
-    chosen = values[columns, :, :, rows].cpu().numpy()
-    center = base.cpu().numpy()[i][:, None]
+    pieces = [
+        stencil.values(table, piece, stencil.long) for piece in stencil.parts(table.position, part, stencil.long.size)
+    ]
+    chosen = np.concatenate([values for values, _ in pieces])[c, :, :, i]
+    center = pieces[0][1][i][:, None]
     ahead, behind = chosen[:, 0] - center, center - chosen[:, 1]
     # Where nothing moves the rounding of the largest output counts: a difference of large numbers can stand still at zero.
     still = (ahead == 0).all(-1) & (behind == 0).all(-1)
-    floor = np.where(still, entries.sizes.max(initial=0), entries.sizes[i])
-    found = numeric.estimate(ahead, behind, entries.long, floor)
-    apart = numeric.sides(ahead, behind, entries.long, found.noise)
+    floor = np.where(still, stencil.sizes.max(initial=0), stencil.sizes[i])
+    found = numeric.estimate(ahead, behind, stencil.long, floor)
+    apart = numeric.sides(ahead, behind, stencil.long, found.noise)
     outside = np.isnan(ahead).any(-1) | np.isnan(behind).any(-1)
     edges = np.zeros(len(part), dtype=bool)
     edges[c[outside]] = True
@@ -62,7 +58,7 @@ def _settle(
 ) -> None:
     """Write the second measurement of the entries (i, j) into the table; `edge` marks columns that touch the domain's edge."""
     unit = table.unit[j]
-    rounding = table.own * table.sizes[i, j]
+    rounding = table.own * np.abs(table.finite[i, j])
     with np.errstate(all="ignore"):
         known = np.isfinite(found.bar) | ~np.isfinite(table.bar[i, j])
         table.measured[i[known], j[known]] = (found.value / unit)[known]

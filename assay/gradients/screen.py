@@ -22,6 +22,8 @@ Projection = Callable[[Tensor], Tensor]
 # One band holds derivatives within a factor 10,000: beside twelve digits that leaves eight for the smallest of a band.
 BAND = 1e4
 BANDS = 4
+# Entries of one input step by their common size unless they span so much.
+SPAN = 1e4
 FIRST = 0.07
 # Where the truncation and the rounding both leave more than this share of the derivative, other step sizes are tried.
 WANTED = 1e-9
@@ -66,7 +68,7 @@ def resolution(probes: list[Probe]) -> float:
 
 
 def scales(value: Tensor) -> Tensor:
-    """The step unit of every entry, (n,): the root mean square, or each entry's own size where they span over 1e4."""
+    """The step unit of every entry, (n,): the root mean square, or each entry's own size where they span orders of magnitude."""
     sizes = value.abs().to(torch.float64).reshape(-1)
     sizes = sizes.repeat_interleave(2) if value.is_complex() else sizes
     finite = sizes[sizes.isfinite() & (sizes > 0)]
@@ -75,9 +77,18 @@ def scales(value: Tensor) -> Tensor:
     typical = finite.square().mean().sqrt() if float(finite.max()) < 1e150 else finite.max()
     if not float(typical) > 0:
         typical = finite.max()
-    if float(finite.max()) < 1e4 * float(finite.min()):
+    if float(finite.max()) < SPAN * _low(finite):
         return torch.full_like(sizes, float(typical))
     return torch.where(sizes.isfinite() & (sizes > 0), sizes, finite.min())
+
+
+def _low(sizes: Tensor) -> float:
+    """The smallest size that counts: one entry in twenty may be smaller, as long as it is not far smaller than 1/n of the others.
+
+    Of n numbers around zero the smallest is by chance about 1/n of the typical one.
+    """
+    few = sizes[:: max(1, sizes.numel() // 4096)].sort().values
+    return min(float(few[few.numel() // 20]), float(sizes.min()) * sizes.numel())
 
 
 def signs(count: int, generator: torch.Generator) -> Tensor:

@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from assay.gradients import check_gradient, numeric
@@ -33,6 +33,7 @@ SMOOTH = {
 @pytest.mark.parametrize("name", SMOOTH)
 @settings(max_examples=60, deadline=None)
 @given(x=st.floats(-3, 3), exponent=st.floats(-8, 8))
+@example(x=6.878698637739825e-16, exponent=0.0)  # moves by one rounding over the largest step, by none over the others
 def test_the_true_derivative_lies_inside_the_bar(name: str, x: float, exponent: float):
     f, slope = SMOOTH[name]
     c = 10.0**exponent
