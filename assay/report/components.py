@@ -7,6 +7,7 @@ import builtins
 import importlib
 import inspect
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -211,7 +212,7 @@ def _imports(program: str, module: str) -> str:
     }
     used = {node.id for node in names} - stored - set(dir(builtins))
     home = vars(importlib.import_module(module))
-    public = sorted(name for name in used if not inspect.ismodule(home.get(name)))
+    public = sorted(n for n in used if not inspect.ismodule(home.get(n)) and n not in sys.stdlib_module_names)
     lines = [f"import {name}" for name in sorted(used - set(public))]
     return "\n\n".join(["\n".join(lines)] * bool(lines) + [f"from {module} import {', '.join(public)}"] * bool(public))
 
