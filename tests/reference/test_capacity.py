@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 
 import pytest
@@ -22,6 +21,7 @@ from reference.capacity import (
 from reference.differentiable import Differentiable
 from reference.layers import dense
 from reference.trees import Tree, decision_tree, tree_answers
+from tests.reference.mutants import mutant
 from tests.reference.protocol import DTYPES, Case, draw
 
 F64 = torch.float64
@@ -148,28 +148,71 @@ def test_the_parts_of_the_error_by_hand() -> None:
     assert bias_variance(draw(3, 7, 5), draw(1, 5)).variance.shape == (3, 5)
 
 
-PLANTED_PARTS = {
-    "variance divided by one less": (".var(-2, correction=0), targets", ".var(-2, correction=1), targets"),
-    "noise forgotten": ("targets.var(-2, correction=0)", "0 * targets.var(-2, correction=0)"),
-    "bias from the first model only": ("predictions.mean(-2)", "predictions[..., 0, :]"),
-    "spread in the place of variance": ("predictions.var(-2", "predictions.std(-2"),
+# what is planted: the function, the right expression and the wrong one, and the test that must fail
+PLANTED: dict[str, tuple[Callable[..., object], str, str, Callable[[], None]]] = {
+    "variance divided by one less": (
+        bias_variance,
+        "predictions.var(-2, correction=0)",
+        "predictions.var(-2, correction=1)",
+        test_the_parts_of_the_error_add_up,
+    ),
+    "noise forgotten": (
+        bias_variance,
+        "targets.var(-2, correction=0)",
+        "0 * targets[..., 0, :]",
+        test_the_parts_of_the_error_add_up,
+    ),
+    "bias of the first model": (
+        bias_variance,
+        "predictions.mean(-2)",
+        "predictions[..., 0, :]",
+        test_the_parts_of_the_error_add_up,
+    ),
+    "spread in the place of variance": (
+        bias_variance,
+        "predictions.var(",
+        "predictions.std(",
+        test_the_parts_of_the_error_add_up,
+    ),
+    "a power too few": (
+        polynomial_fit,
+        "_powers(x, degree)",
+        "_powers(x, degree - 1)",
+        test_a_polynomial_is_found_again_by_every_replica,
+    ),
+    "powers of a point nearby": (
+        polynomial_fit,
+        "_powers(x, degree)",
+        "_powers(x + 1e-9, degree)",
+        test_a_polynomial_is_found_again_by_every_replica,
+    ),
+    "inputs not centred": (
+        linear_regression,
+        "x - at_x,",
+        "x,",
+        test_linear_regression_agrees_with_a_column_of_ones,
+    ),
+    "bias without the mean input": (
+        linear_regression,
+        "at_y - at_x @ w.mT",
+        "at_y",
+        test_linear_regression_agrees_with_a_column_of_ones,
+    ),
+    "a bias that skips the next layer": (
+        collapsed_network,
+        "dense_forward(b.unsqueeze(-2), next_w)[0].squeeze(-2)",
+        "torch.zeros_like(next_b)",
+        test_a_network_without_activation_is_one_layer,
+    ),
 }
 
 
-@pytest.mark.parametrize("mistake", PLANTED_PARTS)
-def test_a_wrong_decomposition_is_caught(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(globals(), "bias_variance", mutant(bias_variance, capacity, *PLANTED_PARTS[mistake]))
-    with pytest.raises(AssertionError):
-        test_the_parts_of_the_error_add_up()
-
-
-def mutant(function: Callable[..., object], module: object, right: str, wrong: str) -> Callable[..., object]:
-    """The function with one expression of its source replaced."""
-    source = inspect.getsource(function)
-    assert source.count(right) == 1
-    scope = dict(vars(module))
-    exec(source.replace(right, wrong), scope)
-    return scope[function.__name__]  # type: ignore[no-any-return]
+@pytest.mark.parametrize("what", PLANTED)
+def test_a_planted_mistake_is_caught(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function, right, wrong, check = PLANTED[what]
+    monkeypatch.setitem(globals(), function.__name__, mutant(function, right, wrong))
+    with pytest.raises((AssertionError, RuntimeError)):
+        check()
 
 
 CLOUD, CLASSES = draw(60, 3), (draw(60, 3)[:, 0] * draw(60, 3)[:, 1] > 0).long() + 2 * (draw(60, 3)[:, 2] > 1)

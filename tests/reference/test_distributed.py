@@ -26,6 +26,7 @@ from reference.distributed import (
 from reference.optimization import sgd
 from reference.ranks import launch
 from tests.reference import workers
+from tests.reference.mutants import mutant
 from tests.reference.protocol import draw
 
 F64 = torch.float64
@@ -192,6 +193,17 @@ def test_the_average_of_gradients_over_shards_is_the_gradient_of_all() -> None:
     stepped = [p - LR * g for p, g in zip(PARAMS, averaged, strict=True)]
     # The way through the difference of two parameters costs some ten roundings more: the allowance twice over has them.
     assert agree(stepped, in_one_process(PARAMS), [2 * most for most in allowed(PARAMS)])
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("n * v", "v"), (".sum(0) / total", ".sum(0)"), ("/ total", "/ len(sizes)"), (".sum(0)", "[1:].sum(0)")],
+)
+def test_a_wrong_average_by_hand_is_caught(right: str, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "weighted_average", mutant(weighted_average, right, wrong))
+    for check in (test_the_average_by_hand, test_the_average_of_gradients_over_shards_is_the_gradient_of_all):
+        with pytest.raises(AssertionError):
+            check()
 
 
 def test_layers_are_split_as_evenly_as_can_be() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from reference.distributed import (
     _parameter_averaging_rank,
     _part_gradients,
 )
+from tests.reference.mutants import mutant
 
 
 def greeting(share: int, word: str) -> tuple[int, int, str, int]:
@@ -50,15 +50,6 @@ def sleeps_on_the_last(share: int) -> int:
 
 def answers_with_a_function(share: int) -> Callable[[], int]:
     return lambda: share
-
-
-def mutant(function: Callable[..., Any], right: str, wrong: str) -> Callable[..., Any]:
-    """The function with one expression of its source replaced."""
-    source = inspect.getsource(function)
-    assert source.count(right) == 1, (function.__name__, right)
-    scope = dict(vars(inspect.getmodule(function)))
-    exec(source.replace(right, wrong), scope)
-    return scope[function.__name__]  # type: ignore[no-any-return]
 
 
 def previous_average() -> Callable[[Tensors, int], Tensors]:
