@@ -35,7 +35,10 @@ def fresh_machine(
     """A restricted Boltzmann machine before training: small normal weights, no biases.
 
     Shapes: -> w (*replicas, hidden, visible), b (*replicas, visible), c (*replicas, hidden)
+    (1) w ~ N(0, sd²), b = 0, c = 0
     Errors: ValueError if a layer has no unit or sd is not positive (equal hidden units would stay equal).
+    Example: [tuple(t.shape) for t in fresh_machine(3, 2, generator=torch.Generator())] == [(2, 3), (3,), (2,)]
+    Asked: none
     Source: Hinton, A practical guide to training restricted Boltzmann machines (2010), section 8.
     """
     if visible < 1 or hidden < 1 or not sd > 0:
@@ -45,7 +48,7 @@ def fresh_machine(
         )
     device = generator.device
     w = sd * torch.randn(*replicas, hidden, visible, generator=generator, dtype=dtype, device=device)
-    return w, w.new_zeros(*replicas, visible), w.new_zeros(*replicas, hidden)
+    return w, w.new_zeros(*replicas, visible), w.new_zeros(*replicas, hidden)  # (1)
 
 
 def train_machine(
@@ -64,6 +67,10 @@ def train_machine(
     (1) at each update the states of the units below are drawn anew, given the data
     (2) (w, b, c) += lr · contrastive divergence
     Errors: ValueError if updates is negative or lr is not positive.
+    Example:
+        w, b, c = torch.zeros(1, 2), torch.zeros(2), torch.zeros(1)
+        train_machine(torch.ones(1, 2), (w, b, c), updates=0, lr=0.1, generator=torch.Generator())[0].tolist() == [[0.0, 0.0]]
+    Asked: none
     Source: Hinton, Osindero, Teh, A fast learning algorithm for deep belief nets (2006), section 4.
     """
     if updates < 0 or not lr > 0:
@@ -93,6 +100,10 @@ def belief_network(
     (1) each machine starts small, its visible units being the hidden ones of the machine below
     (2) it learns while all machines below stay as they are
     Errors: ValueError if there is no layer.
+    Example:
+        machines = belief_network(torch.ones(5, 4), [3, 2], updates=1, lr=0.1, generator=torch.Generator().manual_seed(0))
+        [tuple(w.shape) for w, b, c in machines] == [(3, 4), (2, 3)]
+    Asked: none
     Source: Hinton, Osindero, Teh, A fast learning algorithm for deep belief nets (2006), section 4.
     """
     if not widths:
@@ -112,6 +123,10 @@ def recognise(v: torch.Tensor, machines: Sequence[Machine], *, generator: torch.
 
     Shapes: v (..., n, d) -> (..., n, h)
     (1) h = 1 with probability sigmoid(w · v + c), then h takes the place of v
+    Example:
+        machine = torch.zeros(1, 2), torch.zeros(2), torch.tensor([1000.0])
+        recognise(torch.ones(1, 2), [machine], generator=torch.Generator().manual_seed(0)).tolist() == [[1.0]]
+    Asked: none
     Source: Hinton, Osindero, Teh, A fast learning algorithm for deep belief nets (2006), section 3.
     """
     for w, _, c in machines:
@@ -126,6 +141,10 @@ def dream(machines: Sequence[Machine], n: int, *, turns: int = 100, generator: t
     (1) `turns` Gibbs steps of the topmost machine, from states of fair coins
     (2) downwards v = 1 with probability sigmoid(h · w + b), then v takes the place of h
     Errors: ValueError if there is no machine.
+    Example:
+        machine = torch.zeros(1, 2), torch.tensor([1000.0, -1000.0]), torch.zeros(1)
+        dream([machine], 1, turns=1, generator=torch.Generator().manual_seed(0)).tolist() == [[1.0, 0.0]]
+    Asked: none
     Source: Hinton, Osindero, Teh, A fast learning algorithm for deep belief nets (2006), section 3.
     """
     if not machines:
@@ -147,6 +166,10 @@ def belief_log_probability(v: torch.Tensor, machines: Sequence[Machine]) -> torc
     (2) below: log p(v) = log Σ_h p(h) · p(v | h), log p(v | h) = a · v - Σ log(1 + exp(a)), a = h · w + b
     Units: nats.
     Errors: ValueError if there is no machine or a layer of more than 16 units.
+    Example:
+        w, b, c = torch.zeros(1, 1), torch.tensor([1000.0]), torch.zeros(1)
+        belief_log_probability(torch.ones(1, 1), [(w, b, c)]).tolist() == [0.0]
+    Asked: none
     Source: Hinton, Osindero, Teh, A fast learning algorithm for deep belief nets (2006), section 3.
     """
     if not machines:

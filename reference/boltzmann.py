@@ -38,6 +38,10 @@ def joint_energy_forward(
         (4) dw = -Σ dE · h · vᵀ, db = -Σ dE · v, dc = -Σ dE · h over the n cases
     Conventions: defined for real states too, as probabilities in place of bits; leading axes broadcast, and gradients
         are summed back over them.
+    Example:
+        v, h, w, b, c = torch.ones(1, 1), torch.ones(1, 1), torch.tensor([[2.0]]), torch.tensor([3.0]), torch.tensor([4.0])
+        joint_energy(v, h, w, b, c).tolist() == [-9.0]
+    Asked: none
     Source: Hinton, A practical guide to training restricted Boltzmann machines (2010), equation 1.
     """
     _check_machine("joint_energy", v, (w, b, c))
@@ -74,6 +78,10 @@ def free_energy_forward(
         (3) dv = -dF · (b + p · w)
         (4) dw = -Σ dF · p · vᵀ, db = -Σ dF · v, dc = -Σ dF · p over the n cases
     Conventions: those of `joint_energy`; finite for every finite input.
+    Example:
+        v, w, b, c = torch.ones(1, 1), torch.zeros(1, 1), torch.tensor([3.0]), torch.tensor([-1000.0])
+        free_energy(v, w, b, c).tolist() == [-3.0]
+    Asked: none
     Source: Hinton, A practical guide to training restricted Boltzmann machines (2010), section 16.1.
     """
     _check_machine("free_energy", v, (w, b, c))
@@ -99,6 +107,10 @@ def gibbs_step(v: torch.Tensor, machine: Machine, *, generator: torch.Generator)
     Shapes: v (..., n, d), machine (w, b, c) -> v (..., n, d)
     (1) h_j = 1 with probability sigmoid(w_j · v + c_j)
     (2) v_i = 1 with probability sigmoid(Σ_j w_ji · h_j + b_i)
+    Example:
+        w, b, c = torch.zeros(1, 2), torch.tensor([1000.0, -1000.0]), torch.zeros(1)
+        gibbs_step(torch.zeros(1, 2), (w, b, c), generator=torch.Generator()).tolist() == [[1.0, 0.0]]
+    Asked: none
     Source: Hinton, A practical guide to training restricted Boltzmann machines (2010), section 3.
     """
     w, b, c = machine
@@ -117,6 +129,10 @@ def contrastive_divergence(
     (2) mean over the n cases of (p · vᵀ - p' · v'ᵀ, v - v', p - p')
     Conventions: an ascent direction; the exact gradient of the likelihood as `steps` grows.
     Errors: ValueError if the shapes do not fit, v holds anything but 0 and 1 or steps is below 1.
+    Example:
+        w, b, c = torch.zeros(1, 2), torch.zeros(2), torch.zeros(1)
+        contrastive_divergence(torch.ones(1, 2), (w, b, c), generator=torch.Generator())[2].tolist() == [0.0]
+    Asked: none
     Source: Hinton, Training products of experts by minimizing contrastive divergence (2002).
     """
     _check_bits("contrastive_divergence", v, machine)
@@ -132,14 +148,19 @@ def contrastive_divergence(
 
 
 def binary_states(units: int, *, like: torch.Tensor) -> torch.Tensor:
-    """Every state of binary units, in the order of the numbers that they spell: -> (2^units, units).
+    """Every state of binary units, in the order of the numbers that they spell.
 
+    Shapes: units -> states (2^units, units)
+    (1) state_i = the digits of i in base two, the highest first
     Errors: ValueError outside 1 <= units <= 16, beyond which a table of all states is too long.
+    Example: binary_states(2, like=torch.zeros(1)).tolist() == [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    Asked: none
+    Source: Hinton, A practical guide to training restricted Boltzmann machines (2010), section 2.
     """
     if not 1 <= units <= MOST_UNITS:
         raise ValueError(f"binary_states got units out of range: {units}, expected 1 to {MOST_UNITS}; draw instead")
     places = torch.arange(units - 1, -1, -1, device=like.device)
-    return (torch.arange(2**units, device=like.device).unsqueeze(-1) >> places & 1).to(like.dtype)
+    return (torch.arange(2**units, device=like.device).unsqueeze(-1) >> places & 1).to(like.dtype)  # (1)
 
 
 def log_probability(v: torch.Tensor, machine: Machine) -> torch.Tensor:
@@ -149,6 +170,11 @@ def log_probability(v: torch.Tensor, machine: Machine) -> torch.Tensor:
     (1) log p(v) = -F(v) - log Z, Z = Σ exp(-F) over the 2^d states of the visible units
     Units: nats.
     Errors: ValueError if the shapes do not fit, v holds anything but 0 and 1 or there are more than 16 units.
+    Example:
+        w, b, c = torch.zeros(1, 1), torch.tensor([1000.0]), torch.zeros(1)
+        log_probability(torch.ones(1, 1), (w, b, c)).tolist() == [0.0]
+    Asked: none
+    Source: Hinton, A practical guide to training restricted Boltzmann machines (2010), equation 4.
     """
     _check_bits("log_probability", v, machine)
     every = binary_states(v.shape[-1], like=v)
@@ -162,6 +188,10 @@ def likelihood_gradient(v: torch.Tensor, machine: Machine) -> tuple[torch.Tensor
     (1) mean of (p · vᵀ, v, p) over the n cases, minus the mean of the same over all states with their probabilities,
         p = sigmoid(w · v + c)
     Errors: ValueError if the shapes do not fit, v holds anything but 0 and 1 or there are more than 16 units.
+    Example:
+        w, b, c = torch.zeros(1, 2), torch.zeros(2), torch.zeros(1)
+        likelihood_gradient(torch.ones(1, 2), (w, b, c))[1].tolist() == [0.5, 0.5]
+    Asked: none
     Source: Hinton, A practical guide to training restricted Boltzmann machines (2010), equation 5.
     """
     every = binary_states(v.shape[-1], like=v)

@@ -26,6 +26,8 @@ def box_area_forward(box: torch.Tensor) -> tuple[torch.Tensor, Saved]:
         (3) dbottom = dA · (right - left) = -dtop
     Units: the square of the unit of length.
     Errors: ValueError if the last axis is not 4 or a box is inside out.
+    Example: box_area(torch.tensor([1.0, 1.0, 3.0, 4.0])).item() == 6.0
+    Asked: gfg-45.4
     Source: Everingham et al., The Pascal visual object classes challenge (2010), section 4.2.
     """
     _check_boxes("box_area", box, least=1)
@@ -53,6 +55,10 @@ def intersection_over_union_forward(a: torch.Tensor, b: torch.Tensor) -> tuple[t
     Conventions: boxes that touch share nothing, at that kink the gradient of the shared part is 0; y is 0 and its
         gradient too where both boxes are empty.
     Errors: ValueError if the last axis is not 4 or a box is inside out.
+    Example:
+        a, b = torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[0.0, 0.0, 2.0, 1.0]])
+        intersection_over_union(a, b).tolist() == [[0.5]]
+    Asked: gfg-45.2, gfg-45.4
     Source: Everingham et al., The Pascal visual object classes challenge (2010), section 4.2.
     """
     _check_boxes("intersection_over_union", a)
@@ -88,6 +94,10 @@ def non_maximum_suppression(boxes: torch.Tensor, scores: torch.Tensor, *, thresh
     (1) in falling order of the scores, keep i unless IoU(i, j) > threshold for a kept j
     Conventions: of equal scores the first box counts as better. Greedy, so on an accelerator it waits for each box.
     Errors: ValueError if the shapes do not fit or the threshold lies outside [0, 1].
+    Example:
+        boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 2.1], [5.0, 5.0, 6.0, 6.0]])
+        non_maximum_suppression(boxes, torch.tensor([0.5, 0.9, 0.1])).tolist() == [1, 2]
+    Asked: gfg-45.4
     Source: Girshick, Donahue, Darrell, Malik, Rich feature hierarchies (2014), section 2.2.
     """
     _check_boxes("non_maximum_suppression", boxes)
@@ -117,6 +127,8 @@ def dice_loss_forward(p: torch.Tensor, y: torch.Tensor, *, smooth: float = 1.0) 
     Backward:
         (3) dp = dL · ((2t + smooth) / (u + smooth)² - 2y / (u + smooth)), dy with p in place of y
     Conventions: smooth makes two empty masks cost 0; values outside [0, 1] are refused on the CPU.
+    Example: dice_loss(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 0.0])).item() == 0.0
+    Asked: gfg-45.3, gfg-45.5
     Source: Milletari, Navab, Ahmadi, V-Net (2016), section 3.
     """
     require_floating("dice_loss", p=p, y=y)

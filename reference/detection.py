@@ -25,10 +25,13 @@ __all__ = [
 
 
 def anchor_boxes(rows: int, columns: int, *, stride: float, sides: Sequence[float], like: torch.Tensor) -> torch.Tensor:
-    """Square boxes around the middle of each cell of a grid, one for each side: -> (rows · columns · len(sides), 4).
+    """Square boxes around the middle of each cell of a grid, one for each side.
 
+    Shapes: rows, columns, a sides -> anchors (rows · columns · a, 4)
     (1) the middle of cell (i, j) is ((j + ½) · stride, (i + ½) · stride); sides vary fastest, then columns, then rows
     Errors: ValueError if the grid is empty, there is no side, or stride or a side is not positive.
+    Example: anchor_boxes(1, 1, stride=4.0, sides=[2.0], like=torch.zeros(1)).tolist() == [[1.0, 1.0, 3.0, 3.0]]
+    Asked: gfg-45.4
     Source: Ren, He, Girshick, Sun, Faster R-CNN (2015), section 3.1.
     """
     if rows < 1 or columns < 1 or not sides or not min(stride, *sides) > 0:
@@ -55,6 +58,10 @@ def encode_boxes_forward(boxes: torch.Tensor, anchors: torch.Tensor) -> tuple[to
         (5) an end gets dc/2 + ds, a start dc/2 - ds
     Conventions: an empty box has a logarithm of minus infinity; leading axes broadcast.
     Errors: ValueError if the last axis is not 4 or an anchor is empty.
+    Example:
+        anchor = torch.tensor([0.0, 0.0, 2.0, 2.0])
+        encode_boxes(anchor + 1, anchor).tolist() == [0.5, 0.5, 0.0, 0.0]
+    Asked: gfg-45.4
     Source: Girshick, Donahue, Darrell, Malik, Rich feature hierarchies (2014), appendix C.
     """
     _check_pairs("encode_boxes", boxes, anchors)
@@ -84,6 +91,8 @@ def decode_boxes_forward(t: torch.Tensor, anchors: torch.Tensor) -> tuple[torch.
         (5) dc' = dc, ds' = dc · t_shift + ds · exp(t_size), handed on to the anchor's corners as in `encode_boxes`
     Conventions: every offset gives a box that is no way inside out; leading axes broadcast.
     Errors: ValueError if the last axis is not 4 or an anchor is empty.
+    Example: decode_boxes(torch.zeros(4), torch.tensor([0.0, 0.0, 2.0, 2.0])).tolist() == [0.0, 0.0, 2.0, 2.0]
+    Asked: gfg-45.4
     Source: Girshick, Donahue, Darrell, Malik, Rich feature hierarchies (2014), appendix C.
     """
     _check_pairs("decode_boxes", t, anchors)
@@ -111,6 +120,8 @@ def smooth_l1_forward(y_hat: torch.Tensor, y: torch.Tensor, *, beta: float = 1.0
         (2) dy_hat = dL · r / beta, held between -dL and dL; dy = -dy_hat
     Conventions: its slope is continuous; y_hat and y broadcast.
     Errors: ValueError if the shapes do not broadcast or beta is not positive.
+    Example: smooth_l1(torch.tensor([0.5, 3.0]), torch.zeros(2)).tolist() == [0.125, 2.5]
+    Asked: none
     Source: Girshick, Fast R-CNN (2015), equation 3.
     """
     require_floating("smooth_l1", y_hat=y_hat, y=y)
@@ -144,6 +155,10 @@ def detection_loss_forward(
     Conventions: class 0 is the ground; labels get no gradient.
     Units: nats for the classes.
     Errors: ValueError if the shapes do not fit, a label has no class or balance is negative.
+    Example:
+        offsets, scores, labels = torch.zeros(1, 4), torch.tensor([[0.0, 1000.0]]), torch.tensor([1])
+        detection_loss(offsets, scores, offsets, labels).item() == 0.0
+    Asked: gfg-45.2, gfg-45.4, gfg-45.6
     Source: Ren, He, Girshick, Sun, Faster R-CNN (2015), equation 1.
     """
     _check_loss(offsets, scores, targets, labels, balance)
@@ -181,6 +196,10 @@ def assign_anchors(
     (2) the anchor that overlaps a box most stands for this box, whatever the overlap
     (3) label 0 and offsets 0 for anchors that stand for none
     Errors: ValueError if the shapes do not fit or there is no box.
+    Example:
+        anchors = torch.tensor([[0.0, 0.0, 2.0, 2.0], [8.0, 8.0, 9.0, 9.0]])
+        assign_anchors(anchors, anchors[:1], torch.tensor([1]))[1].tolist() == [1, 0]
+    Asked: gfg-45.2, gfg-45.4
     Source: Ren, He, Girshick, Sun, Faster R-CNN (2015), section 3.1.2.
     """
     require_axis("assign_anchors", boxes, -2)
@@ -206,7 +225,13 @@ def detector_head(
 
     Shapes: features (..., f, rows, columns), w (a · (4 + c), f, 1, 1), b (a · (4 + c)) -> offsets (..., m, 4), scores
         (..., m, c), with a anchors in each cell and m = rows · columns · a, in the order of `anchor_boxes`
+    (1) y = conv2d(features, w, b), whose channels answer for the anchors of a cell one after the other
+    (2) of each anchor's 4 + c answers the first 4 are offsets, the others scores
     Errors: ValueError if the rows of w are not a multiple of 4 + classes.
+    Example:
+        features, w, b = torch.ones(1, 2, 2), torch.zeros(6, 1, 1, 1), torch.zeros(6)
+        [tuple(answer.shape) for answer in detector_head(features, w, b, classes=2)] == [(4, 4), (4, 2)]
+    Asked: gfg-45.2, gfg-45.4, gfg-45.6, gfg-45.7, ib-2.5
     Source: Ren, He, Girshick, Sun, Faster R-CNN (2015), section 3.1.
     """
     if classes < 2 or w.shape[0] == 0 or w.shape[0] % (4 + classes):
@@ -214,9 +239,9 @@ def detector_head(
             f"detector_head got kernels that do not fit: {w.shape[0]}, expected a multiple of 4 + {classes} classes, "
             "the ground being one of at least two"
         )
-    answers = conv2d(features, w, b).flatten(-2).mT  # (..., cells, a · (4 + c))
+    answers = conv2d(features, w, b).flatten(-2).mT  # (1) (..., cells, a · (4 + c))
     each = answers.reshape(*answers.shape[:-2], -1, 4 + classes)  # (..., m, 4 + c)
-    return each[..., :4], each[..., 4:]
+    return each[..., :4], each[..., 4:]  # (2)
 
 
 def detections(
@@ -227,6 +252,10 @@ def detections(
     Shapes: offsets (m, 4), scores (m, c), anchors (m, 4)
     (1) an anchor speaks up where the likeliest class other than the ground has a probability of at least `least`
     (2) of boxes that overlap by more than the threshold the surest stays, whatever the classes
+    Example:
+        offsets, scores, anchors = torch.zeros(1, 4), torch.tensor([[0.0, 1000.0]]), torch.tensor([[0.0, 0.0, 2.0, 2.0]])
+        [found.tolist() for found in detections(offsets, scores, anchors)] == [[[0.0, 0.0, 2.0, 2.0]], [1], [1.0]]
+    Asked: gfg-45.2, gfg-45.4, ib-2.5
     Source: Girshick, Donahue, Darrell, Malik, Rich feature hierarchies (2014), section 2.2.
     """
     sure, label = softmax(scores)[:, 1:].max(-1)  # (m)
@@ -242,7 +271,7 @@ def _middle_and_sides(box: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _ends(dc: torch.Tensor, ds: torch.Tensor) -> torch.Tensor:
     """Equation (5) of `encode_boxes`: the gradient by middle and sides as one by the corners."""
-    return torch.cat([dc / 2 - ds, dc / 2 + ds], -1)
+    return torch.cat([dc / 2 - ds, dc / 2 + ds], -1)  # (5)
 
 
 def _object_share(labels: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,8 @@ def convolution_weights(
 
     Shapes: -> w (channels[i + 1], channels[i], size, size), b (channels[i + 1]), for each i
     (1) w of He's variance 2 / fan-in, b = 0
+    Example: [tuple(t.shape) for t in convolution_weights([1, 2], generator=torch.Generator())] == [(2, 1, 3, 3), (2,)]
+    Asked: none
     Source: He, Zhang, Ren, Sun, Delving deep into rectifiers (2015), equation 10.
     """
     params: list[torch.Tensor] = []
@@ -36,6 +38,10 @@ def feature_map(x: torch.Tensor, params: Sequence[torch.Tensor], *, strides: Seq
     Shapes: x (..., c, h, w), params w1, b1, ... -> (..., channels, h / s, w / s), s being the product of the strides
     (1) x = relu(conv2d(x, w, b)) with a border of zeros as wide as half the kernel
     Errors: ValueError if the number of strides is not that of the pairs of weights and biases.
+    Example:
+        params = convolution_weights([1, 2], generator=torch.Generator().manual_seed(0))
+        feature_map(torch.ones(1, 4, 4, dtype=torch.float64), params, strides=[2]).shape == (2, 2, 2)
+    Asked: gfg-36.2, gfg-36.3, gfg-45.7
     Source: LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document recognition (1998).
     """
     if len(params) != 2 * len(strides):

@@ -29,6 +29,8 @@ def gaussian_divergence_forward(mean: torch.Tensor, log_variance: torch.Tensor) 
         (3) dlog_variance = dL · (exp(log_variance) - 1) / 2
     Conventions: never negative, 0 only for mean 0 and variance 1; exp(v) - 1 is computed without cancellation.
     Units: nats.
+    Example: gaussian_divergence(torch.tensor([2.0, 0.0]), torch.zeros(2)).item() == 2.0
+    Asked: gfg-14.9
     Source: Kingma and Welling, Auto-encoding variational Bayes (2014), appendix B.
     """
     _check_moments("gaussian_divergence", mean, log_variance)
@@ -54,6 +56,8 @@ def reparameterise_forward(
         (2) dmean = dz, dnoise = dz · exp(log_variance / 2)
         (3) dlog_variance = dz · exp(log_variance / 2) · noise / 2
     Conventions: the noise is standard normal and drawn outside, from a passed generator.
+    Example: reparameterise(torch.tensor([1.0]), torch.zeros(1), torch.tensor([2.0])).tolist() == [3.0]
+    Asked: none
     Source: Kingma and Welling, Auto-encoding variational Bayes (2014), section 2.4.
     """
     _check_moments("reparameterise", mean, log_variance)
@@ -77,6 +81,8 @@ def corrupt(x: torch.Tensor, *, share: float, generator: torch.Generator) -> tor
     Shapes: x (...) -> (...)
     (1) x · m, m = 0 with probability share, else 1
     Errors: ValueError if share lies outside [0, 1].
+    Example: corrupt(torch.ones(3), share=1.0, generator=torch.Generator()).tolist() == [0.0, 0.0, 0.0]
+    Asked: ib-33.1
     Source: Vincent, Larochelle, Bengio, Manzagol, Extracting and composing robust features (2008).
     """
     require_floating("corrupt", x=x)
@@ -98,6 +104,8 @@ def discriminator_loss_forward(on_real: torch.Tensor, on_fake: torch.Tensor) -> 
         (3) dz' = dL · sigmoid(z') / n'
     Conventions: the two need not be equally many; a mean over nothing is NaN.
     Units: nats.
+    Example: discriminator_loss(torch.tensor([1000.0]), torch.tensor([-1000.0])).item() == 0.0
+    Asked: gfg-52.3, gfg-52.5
     Source: Goodfellow et al., Generative adversarial nets (2014), equation 1.
     """
     require_floating("discriminator_loss", on_real=on_real, on_fake=on_fake)
@@ -122,6 +130,8 @@ def generator_loss_forward(on_fake: torch.Tensor, *, form: str = "non-saturating
         (4) non-saturating: dz = -dL · sigmoid(-z) / n, of full size there
     Conventions: both have the same fixed points.
     Units: nats.
+    Example: generator_loss(torch.tensor([-1000.0])).item() == 1000.0
+    Asked: gfg-52.2, gfg-52.4
     Source: Goodfellow et al., Generative adversarial nets (2014), section 3.
     """
     require_choice("generator_loss", "form", form, ("original", "non-saturating"))

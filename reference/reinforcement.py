@@ -27,6 +27,10 @@ def bellman_target(
     (1) target = r + discount · max_a Q(s', a), without the second term where the episode is done
     Conventions: next_values (n) is the value of the action that an actor chose; no gradient reaches it.
     Errors: ValueError if the shapes do not fit or discount lies outside [0, 1].
+    Example:
+        rewards, next_values, done = torch.tensor([1.0]), torch.tensor([[2.0, 4.0]]), torch.tensor([False])
+        bellman_target(rewards, next_values, done, discount=0.5).tolist() == [3.0]
+    Asked: gfg-4.5, gfg-7.7
     Source: Watkins and Dayan, Q-learning (1992); Mnih et al., Human-level control (2015), equation 1.
     """
     require_floating("bellman_target", rewards=rewards, next_values=next_values)
@@ -52,6 +56,8 @@ def chosen_values_forward(q: torch.Tensor, actions: torch.Tensor) -> tuple[torch
     Backward:
         (2) dq = dy at the action, 0 elsewhere
     Conventions: an action that does not exist is refused on the CPU and gives NaN elsewhere.
+    Example: chosen_values(torch.tensor([[1.0, 5.0]]), torch.tensor([1])).tolist() == [5.0]
+    Asked: gfg-4.5
     Source: Mnih et al., Human-level control through deep reinforcement learning (2015), methods.
     """
     require_floating("chosen_values", q=q)
@@ -76,9 +82,12 @@ chosen_values = Differentiable(chosen_values_forward, chosen_values_backward)
 
 
 def temporal_difference_loss(q: torch.Tensor, actions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The mean squared distance of the values of the taken actions from their targets: (n, a), (n), (n) -> ().
+    """The mean squared distance of the values of the taken actions from their targets.
 
+    Shapes: q (n, a), actions (n), targets (n) -> L ()
     (1) L = mean (q[action] - target)², no gradient through the target
+    Example: temporal_difference_loss(torch.tensor([[1.0, 5.0]]), torch.tensor([1]), torch.tensor([3.0])).item() == 4.0
+    Asked: gfg-4.5, gfg-4.6
     Source: Mnih et al., Human-level control through deep reinforcement learning (2015), equation 2.
     """
     return mean_squared_error(chosen_values(q, actions), targets.detach(), reduction="mean")  # (1)
@@ -92,6 +101,8 @@ def actor_loss_forward(values: torch.Tensor) -> tuple[torch.Tensor, Saved]:
         (1) L = -mean Q(s, policy(s)) over the n states
     Backward:
         (2) dQ = -dL / n, which goes on through the critic's action into the policy
+    Example: actor_loss(torch.tensor([1.0, 3.0])).item() == -2.0
+    Asked: gfg-7.7
     Source: Lillicrap et al., Continuous control with deep reinforcement learning (2016), equation 6.
     """
     require_floating("actor_loss", values=values)
@@ -113,6 +124,8 @@ def epsilon_greedy(q: torch.Tensor, *, eps: float, generator: torch.Generator) -
     Shapes: q (..., a) -> (...) of integers
     (1) argmax q with probability 1 - eps, else uniform over all actions, the best one included
     Errors: ValueError if eps lies outside [0, 1].
+    Example: epsilon_greedy(torch.tensor([[1.0, 5.0]]), eps=0.0, generator=torch.Generator()).tolist() == [1]
+    Asked: gfg-4.5
     Source: Sutton and Barto, Reinforcement Learning (2018), section 2.2.
     """
     require_floating("epsilon_greedy", q=q)
@@ -130,6 +143,8 @@ def soft_update(targets: Sequence[torch.Tensor], online: Sequence[torch.Tensor],
     Shapes: (...), (...) -> (...), for each pair of the two sequences
     (1) target' = (1 - rate) · target + rate · online
     Errors: ValueError if the sequences do not match or rate lies outside [0, 1].
+    Example: soft_update([torch.tensor([0.0])], [torch.tensor([4.0])], rate=0.25)[0].tolist() == [1.0]
+    Asked: none
     Source: Lillicrap et al., Continuous control with deep reinforcement learning (2016), algorithm 1.
     """
     if not 0 <= rate <= 1:

@@ -26,17 +26,22 @@ class Scenes:
 
 
 def bars_and_stripes(side: int, *, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    """Every picture that consists of whole rows or of whole columns, once each: -> (2^(side + 1) - 2, side²).
+    """Every picture that consists of whole rows or of whole columns, once each.
 
+    Shapes: side -> pictures (2^(side + 1) - 2, side²) of zeros and ones
+    (1) each of the 2^side choices of rows is a picture, and so is its transpose
+    (2) the empty and the full picture are both at once and counted once
     Errors: ValueError unless 1 <= side <= 8.
+    Example: bars_and_stripes(2).shape == (6, 4)
+    Asked: none
     Source: MacKay, Information Theory, Inference, and Learning Algorithms (2003), section 43.
     """
     if not 1 <= side <= 8:
         raise ValueError(f"bars_and_stripes got a side out of range: {side}, expected 1 to 8")
     numbers = torch.arange(2**side).unsqueeze(-1)
     rows = (numbers >> torch.arange(side - 1, -1, -1) & 1).to(dtype)  # (2^side, side)
-    pictures = rows.unsqueeze(-1).expand(-1, side, side)
-    mixed = pictures.mT[1:-1]  # empty and full pictures are bars and stripes at once
+    pictures = rows.unsqueeze(-1).expand(-1, side, side)  # (1)
+    mixed = pictures.mT[1:-1]  # (2)
     return torch.cat([pictures, mixed]).reshape(-1, side * side)
 
 
@@ -55,6 +60,9 @@ def draw_scenes(
     (1) sides are whole numbers from 4 to size/2 - 1, places are whole numbers within the quarter, all equally likely
     (2) image = 1 on objects, 0 elsewhere, plus normal noise of the given standard deviation
     Errors: ValueError unless size is even and at least 10, 1 <= objects <= 4 and noise >= 0.
+    Example: draw_scenes(3, generator=torch.Generator().manual_seed(0)).images.shape == (3, 1, 16, 16)
+    Asked: gfg-45.2, gfg-45.3, gfg-45.4, gfg-45.5, gfg-45.6
+    Source: made for this reference; the task is that of Everingham et al., The Pascal visual object classes (2010).
     """
     if size < 2 * SMALLEST + 2 or size % 2 or not 1 <= objects <= 4 or not noise >= 0:
         raise ValueError(

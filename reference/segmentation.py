@@ -25,6 +25,10 @@ def segmentation_head(
     (1) k features are mixed at each place by a convolution of kernel 1, with a rectifier after it
     (2) a transposed convolution of stride s spreads each over 2s by 2s pixels, of which s/2 are cut at each edge
     Errors: ValueError unless the kernels of w2 are square with a side that is a multiple of 4.
+    Example:
+        features, w1, b1 = torch.ones(1, 3, 3), torch.ones(1, 1, 1, 1), torch.zeros(1)
+        segmentation_head(features, w1, b1, torch.ones(1, 2, 4, 4), torch.zeros(2)).shape == (2, 6, 6)
+    Asked: gfg-45.3, gfg-45.5, gfg-45.6, gfg-45.8
     Source: Long, Shelhamer, Darrell, Fully convolutional networks for semantic segmentation (2015), section 3.
     """
     require_dims("segmentation_head", 4, w2=w2)
@@ -52,6 +56,8 @@ def segmentation_loss_forward(
         (5) dz = p · (dp - Σ p · dp) + dL / n · (p - y)
     Conventions: labels get no gradient.
     Errors: ValueError if the shapes do not fit, a label has no class, balance is negative or smooth not positive.
+    Example: segmentation_loss(torch.tensor([[[1000.0]], [[0.0]]]), torch.tensor([[0]])).item() == 0.0
+    Asked: gfg-45.5, gfg-45.6
     Source: Milletari, Navab, Ahmadi, V-Net (2016), section 3.
     """
     _check("segmentation_loss", z, labels, balance)
