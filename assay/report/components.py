@@ -93,8 +93,20 @@ class Component:
     @property
     def program(self) -> str:
         """The example with its imports, a program that ends with an assertion."""
-        imports = _imports(self.doc.program, self.module)
-        return f"{imports}\n\n{self.doc.program}" if imports else self.doc.program
+        homes: dict[str, list[str]] = {}
+        for name in _unknown(self.doc.program):
+            homes.setdefault(self._home(name), []).append(name)
+        modules = "\n".join(f"import {name}" for name in homes.pop("", []))
+        public = "\n".join(f"from {home} import {', '.join(found)}" for home, found in sorted(homes.items()))
+        return "\n\n".join(part for part in (modules, public, self.doc.program) if part)
+
+    def _home(self, name: str) -> str:
+        """The module that an example takes a name from: its own, or that of another role; none for a module."""
+        own = vars(importlib.import_module(self.module))
+        if inspect.ismodule(own.get(name)) or name in sys.stdlib_module_names:
+            return ""
+        other = self.library.subjects[0].roles.get(name)
+        return self.module if name in own or other is None else str(definition(other).__module__)
 
     @property
     def players(self) -> list[tuple[str, str, str]]:
@@ -203,18 +215,13 @@ def _first_paragraph(text: str | None) -> str:
     return " ".join(inspect.cleandoc(text or "").partition("\n\n")[0].split())
 
 
-def _imports(program: str, module: str) -> str:
-    """The import lines for the names that a program uses and does not define."""
+def _unknown(program: str) -> list[str]:
+    """The names that a program uses and does not define."""
     nodes = list(ast.walk(ast.parse(program)))
     names = [node for node in nodes if isinstance(node, ast.Name)]
-    stored = {node.id for node in names if isinstance(node.ctx, ast.Store)} | {
-        node.arg for node in nodes if isinstance(node, ast.arg)
-    }
-    used = {node.id for node in names} - stored - set(dir(builtins))
-    home = vars(importlib.import_module(module))
-    public = sorted(n for n in used if not inspect.ismodule(home.get(n)) and n not in sys.stdlib_module_names)
-    lines = [f"import {name}" for name in sorted(used - set(public))]
-    return "\n\n".join(["\n".join(lines)] * bool(lines) + [f"from {module} import {', '.join(public)}"] * bool(public))
+    stored = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    stored |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    return sorted({node.id for node in names} - stored - set(dir(builtins)))
 
 
 def _render(template: str, **values: Any) -> str:

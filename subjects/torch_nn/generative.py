@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch.distributions import AffineTransform, Normal
 from torch.distributions import kl_divergence as divergence
 from torch.nn import functional
 
-__all__ = ["corrupt", "discriminator_loss", "gaussian_divergence", "generator_loss", "reparameterise"]
+from subjects.torch_nn.layers import mlp
+
+__all__ = ["autoencoder", "corrupt", "discriminator_loss", "gaussian_divergence", "generator_loss", "reparameterise"]
+
+
+def autoencoder(
+    x: torch.Tensor,
+    encoder: Sequence[torch.Tensor],
+    decoder: Sequence[torch.Tensor],
+    activation: Callable[[torch.Tensor], torch.Tensor],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    code = mlp(x, encoder, activation)
+    return code, mlp(code, decoder, activation)
 
 
 def gaussian_divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:

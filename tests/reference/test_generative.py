@@ -81,7 +81,25 @@ def test_only_the_non_saturating_loss_has_a_gradient_while_the_discriminator_is_
     assert slope["non-saturating"] == pytest.approx(1.0, abs=1e-12)  # sigmoid(-30) = 9e-14
 
 
+def test_an_autoencoder_of_the_leading_directions_gives_back_what_lies_in_their_plane() -> None:
+    """Data of rank 2 in 5 dimensions: two singular directions as encoder and decoder lose nothing but roundings."""
+    x = draw(7, 2) @ draw(2, 5, seed=1)
+    directions = torch.linalg.svd(x, full_matrices=False).Vh[:2]  # (2, 5)
+    zeros = torch.zeros(5, dtype=torch.float64)
+    code, y = ours.autoencoder(x, [directions, zeros[:2]], [directions.T, zeros], torch.tanh)
+    assert code.shape == (7, 2)
+    # sums of 5 and of 2 products; the decomposition adds errors of some dozen roundings of the largest singular value
+    assert float((y - x).abs().max()) <= gamma(100, torch.float64) * float(torch.linalg.matrix_norm(x, 2))
+    _, poorer = ours.autoencoder(x, [directions[:1], zeros[:1]], [directions[:1].T, zeros], torch.tanh)
+    lost = torch.linalg.svdvals(x)[1]
+    assert float((poorer - x).norm()) == pytest.approx(float(lost), rel=gamma(1000, torch.float64))
+
+
 REFUSED = {
+    "a decoder that leads elsewhere": (
+        lambda: ours.autoencoder(draw(3, 4), [draw(2, 4), draw(2)], [draw(3, 2), draw(3)], torch.tanh),
+        "does not lead back",
+    ),
     "moments that differ": (lambda: ours.gaussian_divergence(draw(3), draw(4)), "shapes that differ"),
     "noise that differs": (lambda: ours.reparameterise(draw(3), draw(3), draw(1)), "shapes that differ"),
     "share above one": (lambda: ours.corrupt(draw(3), share=1.5, generator=torch.Generator()), "0 <= share <= 1"),

@@ -82,6 +82,7 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         ((SEQUENCE[0], block(False)), {"heads": 1, "mask": MASK}),
     ],
     "decoder_block": [((SEQUENCE, draw(2, 6, 4), block(True)), {"heads": 2})],
+    "autoencoder": [((X, [draw(2, 4), draw(2)], [draw(4, 2), draw(4)], torch.tanh), {})],
     "gaussian_divergence": [((X, P), {})],
     "reparameterise": [((X, P, draw(5, 4, seed=20)), {})],
     "discriminator_loss": [((X, Y), {})],
