@@ -34,7 +34,7 @@ class Grouping:
 
     def compressed(self, table: Array) -> Array:
         """The slopes (m, count) of all groups that entries (m, n) without a common output in one group make."""
-        rows, columns = np.nonzero(table)
+        rows, columns = np.divmod(np.flatnonzero(table != 0), table.shape[1])
         found = np.zeros((table.shape[0], self.count))
         found[rows, self.label[columns]] = table[rows, columns] * self.moves[columns]
         return found
@@ -69,14 +69,15 @@ def _first_fit(support: NDArray[np.bool_]) -> NDArray[np.int64] | None:
     Sets of rows are the bits of an integer. Equal columns never share a group, so that the search goes on behind the last equal one.
     """
     columns = support.shape[1]
-    packed = np.packbits(support.T, axis=1)
-    label = np.empty(columns, dtype=np.int64)
+    packed = np.packbits(np.ascontiguousarray(support.T), axis=1)
+    width, data = packed.shape[1], packed.tobytes()
+    label, tries = [], 0
     taken: list[int] = []
-    behind: dict[int, int] = {}
-    tries = 0
-    for j in range(columns):
-        rows = int.from_bytes(packed[j].tobytes(), "big")
-        k = first = behind.get(rows, 0)
+    behind: dict[bytes, int] = {}
+    for start in range(0, columns * width, width):
+        column = data[start : start + width]
+        rows = int.from_bytes(column, "big")
+        k = first = behind.get(column, 0)
         while k < len(taken) and taken[k] & rows:
             k += 1
         tries += k - first
@@ -85,6 +86,6 @@ def _first_fit(support: NDArray[np.bool_]) -> NDArray[np.int64] | None:
         if len(taken) * WORTH > columns or tries > TRIES * columns:
             return None
         taken[k] |= rows
-        behind[rows] = k + 1 if rows else k
-        label[j] = k
-    return label
+        behind[column] = k + 1 if rows else k
+        label.append(k)
+    return np.array(label, dtype=np.int64)

@@ -33,7 +33,7 @@ def jacobian(analytic: Analytic) -> list[numeric.Array]:
         w = torch.zeros(count, m, dtype=torch.float64, device=device)
         w[torch.arange(count), torch.arange(start, start + count)] = 1.0
         parts.append([g.cpu().numpy() for g in analytic.pull_rows(w)])
-    return [np.concatenate([part[i] for part in parts]) for i in range(len(analytic.target.wrt))]
+    return parts[0] if len(parts) == 1 else [np.concatenate(columns) for columns in zip(*parts, strict=True)]
 
 
 def measure(stencil: Stencil, table: Table, generator: torch.Generator, sharp: bool) -> Table:

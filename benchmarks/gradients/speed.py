@@ -2,8 +2,9 @@
 
     python -m benchmarks.gradients.speed [--repeats 5] [--only WORD]
 
-One thread. Every round runs every checker once on every function, in an order that turns by one each round, so that a
-slow spell of the machine meets all of them. Ratios are of minima: the run least disturbed by other work.
+One thread, and the processor time of it, which other work on the machine does not count in (its caches it does share). Every round
+runs every checker once on every function, in an order that turns by one each round, so that a slow spell of the machine meets
+all of them. Ratios are of minima: the run least disturbed by other work.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ CHECKERS: dict[str, Checker] = {
 
 @dataclass
 class Runs:
-    """The seconds of every run of one checker on one function, and what it said last."""
+    """The seconds of processor time of every run of one checker on one function, and what it said last."""
 
     seconds: list[float] = field(default_factory=list)
     said: Said = ("", math.nan)
@@ -81,10 +82,10 @@ class Runs:
     def once(self, checker: Checker, function: Function, warm: bool) -> None:
         """One run, inputs made outside of it."""
         inputs = function.inputs()
-        started = time.perf_counter()
+        started = time.process_time()
         self.said = checker(function, inputs)
         if warm:
-            self.seconds.append(time.perf_counter() - started)
+            self.seconds.append(time.process_time() - started)
 
 
 Measured = dict[tuple[str, str], Runs]
