@@ -87,7 +87,7 @@ class Component:
     def call(self) -> str:
         """How it is called: names and defaults without types."""
         signature = inspect.signature(definition(self.role))
-        bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+        bare = [p.replace(annotation=p.empty, default=_by_name(p.default)) for p in signature.parameters.values()]
         return f"{self.name}{signature.replace(parameters=bare, return_annotation=signature.empty)}"
 
     @property
@@ -188,6 +188,21 @@ def definition(role: Role) -> Any:
 def shown(verdict: str, words: Mapping[str, Any]) -> str:
     """A verdict with its sign."""
     return f"{words[verdict].sign} {words[verdict].word}" if verdict in words else "not run yet"
+
+
+@dataclass(frozen=True)
+class _Name:
+    """Shown as it is, without quotes."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _by_name(default: Any) -> Any:
+    """A function as a default shows as its name, not as its address."""
+    return _Name(default.__name__) if callable(default) and default is not inspect.Parameter.empty else default
 
 
 def _left_over(made: Mapping[str, str], folder: Path) -> list[str]:

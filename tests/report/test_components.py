@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "docs" / "components"
 
 
-def double(x: float) -> float:
+def double(x: float, by: Callable[..., float] = sum) -> float:
     """Twice a number.
 
     Shapes: x () -> y ()
@@ -85,6 +85,7 @@ def test_every_role_has_a_page_with_an_example_and_is_in_the_index(made: dict[st
 def test_a_page_shows_the_docstring_the_players_the_statements_and_the_claims(tmp_path: Path) -> None:
     page = pages(library(tmp_path, twice_is_even="holds", twice_is_odd="refuted"))["double.md"]
     assert page.startswith(f"{MARK}\n# double\n\nTwice a number.\n")
+    assert "\n`double(x, by=sum)` · module `tests.report.test_components` ·" in page
     assert "```text\n(1) y = 2x | not x²\n```" in page
     assert "| other | [tests/report/test_components.py](" in page
     assert "| It adds \\| and never multiplies. |" in page
