@@ -24,7 +24,8 @@ class Case:
 
     `roundings` bounds the relative error of the forward in units of the dtype's u, on numbers of size `scale`.
     `constant`: positions of floating inputs that get no gradient, as masks. `stops`: the gradient is meant to stop
-    somewhere, so that it is not the derivative of the value. `kinks`: inputs some of which lie where the function has
+    somewhere, so that it is not the derivative of the value. `surrogate`: the gradient is meant to be the derivative of
+    this other function, all through (the oracle must give that gradient too). `kinks`: inputs some of which lie where the function has
     no derivative, for example ties. `bfloat16`: whether torch computes every step in it.
     """
 
@@ -36,6 +37,7 @@ class Case:
     scale: float = 1.0
     constant: tuple[int, ...] = ()
     stops: bool = False
+    surrogate: Callable[..., torch.Tensor] | None = None
     kinks: tuple[torch.Tensor | None, ...] | None = None
     bfloat16: bool = True
 

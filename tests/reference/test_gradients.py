@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,15 +15,23 @@ from tests.reference.registry import CASES, DERIVED
 STOPPED = {name: case for name, case in CASES.items() if case.stops}
 
 
-def checked(case: Case, **options: Any) -> GradientReport:
-    """The checker's report on the tensors that get a gradient; the others, and those left out, stay as they are."""
-    free = [k for k, t in enumerate(case.inputs) if t is not None and k not in case.constant]
+def checked(case: Case, only: int | None = None, **options: Any) -> GradientReport:
+    """The checker's report on the tensors that get a gradient, or on one alone; all others stay as they are."""
+    free = [k for k, t in enumerate(case.inputs) if t is not None and k not in case.constant and only in (None, k)]
 
     def component(*tensors: torch.Tensor) -> torch.Tensor:
-        placed = dict(zip(free, tensors, strict=True))
-        return case.component(*[placed.get(k, t) for k, t in enumerate(case.inputs)], **case.hyper)
+        return case.component(*filled(tensors), **case.hyper)
 
-    return check_gradient(component, tuple(case.inputs[k] for k in free), **options)  # type: ignore[arg-type]
+    def surrogate(*tensors: torch.Tensor) -> torch.Tensor:
+        assert case.surrogate is not None
+        return case.surrogate(*filled(tensors), **case.hyper)
+
+    def filled(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor | None]:
+        placed = dict(zip(free, tensors, strict=True))
+        return [placed.get(k, t) for k, t in enumerate(case.inputs)]
+
+    given = tuple(t for k, t in enumerate(case.inputs) if t is not None and k in free)
+    return check_gradient(component, given, surrogate=surrogate if case.surrogate else False, **options)
 
 
 @pytest.mark.parametrize("name", DERIVED)
