@@ -44,7 +44,7 @@ def bias_variance(predictions: torch.Tensor, targets: torch.Tensor) -> Decomposi
     Example:
         predictions = torch.tensor([[1.0], [3.0]])
         [part.item() for part in bias_variance(predictions, torch.zeros(1, 1))] == [2.0, 1.0, 0.0]
-    Asked: ib-29.1, ib-29.2, ib-29.3, ib-29.4, ib-29.6, ib-29.8, ib-29.9, ib-29.10, ib-29.13, ib-29.14
+    Asked: ib-8.4, ib-29.1, ib-29.2, ib-29.3, ib-29.4, ib-29.6, ib-29.8, ib-29.9, ib-29.10, ib-29.13, ib-29.14
     Source: Geman, Bienenstock, Doursat, Neural networks and the bias/variance dilemma (1992), section 3.
     """
     require_floating("bias_variance", predictions=predictions, targets=targets)
@@ -139,7 +139,7 @@ def linear_regression(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, t
     Example:
         w, b = linear_regression(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [3.0]]))
         torch.allclose(w, torch.tensor([[2.0]])) and torch.allclose(b, torch.tensor([1.0]))
-    Asked: ib-28.4, ib-28.5
+    Asked: gfg-3.2, gfg-3.5, gfg-5.1, ib-0.7, ib-4.3, ib-5.5, ib-28.4, ib-28.5
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 3.1.
     """
     require_floating("linear_regression", x=x, y=y)

@@ -109,8 +109,10 @@ def mlp(
         mlp(x, [w1, b1, w2, b2], torch.relu)[:, 0].tolist() == [0.0, 1.0, 1.0, 0.0]
     Asked: gfg-1.3, gfg-1.4, gfg-1.5, gfg-1.6, gfg-2.2, gfg-2.6, gfg-6.3, gfg-6.9, gfg-9.1, gfg-9.2, gfg-9.4, gfg-9.6,
         gfg-9.9, gfg-9.10, gfg-10.1, gfg-10.2, gfg-10.4, gfg-12.1, gfg-12.2, gfg-12.3, gfg-12.6, gfg-12.7, gfg-12.8,
-        gfg-13.1, gfg-15.1, gfg-15.2, gfg-15.5, ib-0.13, ib-4.2, ib-6.2, ib-7.1, ib-7.2, ib-7.7, ib-7.8, ib-10.2,
-        ib-19.1, ib-24.1, ib-24.3, ib-24.5, ib-28.2
+        gfg-13.1, gfg-15.1, gfg-15.2, gfg-15.5, gfg-18.2, gfg-18.3, gfg-18.6, gfg-19.3, gfg-24.2, gfg-27.2, gfg-27.3,
+        gfg-27.4, gfg-27.6, gfg-27.7, gfg-27.8, ib-0.13, ib-4.1, ib-4.2, ib-4.4, ib-6.2, ib-6.3, ib-6.4, ib-7.1, ib-7.2,
+        ib-7.7, ib-7.8, ib-10.2, ib-13.4, ib-19.1, ib-19.3, ib-19.4, ib-19.5, ib-19.6, ib-20.8, ib-24.1, ib-24.3,
+        ib-24.5, ib-26.2, ib-26.5, ib-28.2
     Source: Rumelhart, Hinton, Williams, Learning representations by back-propagating errors (1986).
     """
     if not params or len(params) % 2:
