@@ -8,14 +8,16 @@ from typing import Any, Literal
 
 import torch
 
+from assay.gradients.conjugate import KIND, conjugate_convention
 from assay.gradients.diagnose import guess
 from assay.gradients.examination import Examination
 from assay.gradients.findings import further
+from assay.gradients.float32 import float32_twin
 from assay.gradients.records import Finding, InputEntries, Verdict
 from assay.gradients.report import GradientReport
 from assay.gradients.second import second_order
 from assay.gradients.target import Inputs, resolve
-from assay.gradients.variations import varied
+from assay.gradients.variations import allowed, varied
 
 Mode = Literal["reverse", "forward", "batched"]
 
@@ -63,7 +65,7 @@ def check_gradient(
         verdict=overall(records, findings),
         entries=tuple(records),
         findings=tuple(findings),
-        guess=guess(check.comparison) if check.comparison is not None else "",
+        guess=_guess(check, findings),
         seed=seed,
         line=f"check_gradient({target.label}, inputs{words}, seed={seed})",
         forwards=check.forwards,
@@ -74,12 +76,22 @@ def check_gradient(
 def _findings(
     check: Examination, order: int, modes: Sequence[Mode], variations: bool | Literal["layouts"]
 ) -> list[Finding]:
-    found = [*check.observed, *check.notes, *further(check, modes)]
+    found = [*check.observed, *check.notes, *conjugate_convention(check), *further(check, modes)]
     if order >= 2:
         found += second_order(check)
     if variations and check.comparison is not None and not any(f.status == "wrong" for f in found):
         found += varied(check, variations == "layouts")
+        if variations is True and allowed(check.target):
+            found += float32_twin(check)
     return found
+
+
+def _guess(check: Examination, findings: Sequence[Finding]) -> str:
+    """What the mistake looks like: a forgotten conjugate has a finding of its own, the rest is read off the entries."""
+    conjugate = [finding.sentence for finding in findings if finding.kind == KIND and finding.status == "wrong"]
+    if conjugate:
+        return conjugate[0]
+    return guess(check.comparison) if check.comparison is not None else ""
 
 
 def overall(records: Sequence[InputEntries], findings: Sequence[Finding]) -> Verdict:

@@ -61,7 +61,7 @@ class Examination:
         )
         records = self.comparison.run(every_entry)
         if self.formula is not self.analytic:
-            self.notes += own_dtype(self.comparison, self.analytic, self.tolerance)
+            self.notes += own_dtype(self.formula, self.analytic, self.generator, self.tolerance)
         return records
 
     @property

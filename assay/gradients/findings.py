@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from assay.errors import GradientInputError
 from assay.gradients.analytic import EXPECTED_FAILURES, Analytic
 from assay.gradients.examination import Examination
-from assay.gradients.flat import flat, joined, unflat
+from assay.gradients.flat import joined
+from assay.gradients.modes import batched, first_line, forward
 from assay.gradients.observe import reordered, spread
 from assay.gradients.records import Finding
 from assay.gradients.screen import signs
@@ -33,9 +31,9 @@ def further(check: Examination, modes: Sequence[str]) -> list[Finding]:
     if analytic.target.backward is None and not analytic.detached:
         found += [*_unused(analytic, w), *_subsets(analytic, w, gradients), _kept(analytic)]
         if "batched" in modes:
-            found.append(_batched(analytic, check.generator))
+            found += batched(analytic, check.generator)
         if "forward" in modes:
-            found += _forward(analytic, w, gradients, check.generator)
+            found += forward(analytic, w, gradients, check.generator)
     return found
 
 
@@ -58,7 +56,13 @@ def _cotangent(analytic: Analytic, w: Tensor, gradients: list[Tensor]) -> list[F
             worst = float(nothing[(nothing != 0).nonzero()[0, 0]])
             sentence = f"a zero cotangent gives a gradient of {name} that is not zero: {worst:g}, expected 0"
             return [Finding("zero cotangent", "wrong", sentence)]
-    return [Finding("linearity", "holds", "the gradient is linear in the cotangent; a zero cotangent gives zero")]
+    return [
+        Finding(
+            "linearity",
+            "holds",
+            "the gradient is linear in the cotangent (times -1, 2^20 and 2^-20); a zero cotangent gives zero",
+        )
+    ]
 
 
 def _usable(gradient: Tensor, factor: float) -> bool:
@@ -118,7 +122,9 @@ def _unused(analytic: Analytic, w: Tensor) -> list[Finding]:
         except EXPECTED_FAILURES as error:
             return [
                 Finding(
-                    "unused outputs", "wrong", f"the backward fails when only output {number} is used: {_first(error)}"
+                    "unused outputs",
+                    "wrong",
+                    f"the backward fails when only output {number} is used: {first_line(error)}",
                 )
             ]
         for name, one, other in zip(_names(analytic), raw, together, strict=True):
@@ -169,60 +175,3 @@ def _kept(analytic: Analytic) -> Finding:
         except EXPECTED_FAILURES:
             return Finding("memory", "holds", "the memory kept for the backward could not be read")
     return Finding("memory", "holds", f"{sum(sizes.values())} bytes are kept between forward and backward")
-
-
-def _batched(analytic: Analytic, generator: torch.Generator) -> Finding:
-    """is_grads_batched gives the rows that single calls give."""
-    rows = torch.stack([signs(analytic.rows, generator) for _ in range(3)]).to(analytic.outputs[0].device)
-    singles = [analytic.pull(row) for row in rows]
-    refused, found = analytic.batch(rows)
-    if found is None:
-        return Finding("batched", "note", f"the batched gradient is refused: {refused}")
-    for k, name in enumerate(_names(analytic)):
-        alone = torch.stack([single[k] for single in singles])
-        if spread((found[k],), (alone,)) > reordered(analytic.outputs):
-            return Finding(
-                "batched", "wrong", f"the batched gradient of {name} differs from the single one, expected the same"
-            )
-    return Finding("batched", "holds", "the batched gradient is the single one")
-
-
-def _forward(analytic: Analytic, w: Tensor, gradients: list[Tensor], generator: torch.Generator) -> list[Finding]:
-    """Forward mode agrees with reverse mode: <w, J v> = <g, v> for one random v per input."""
-    target = analytic.target
-    for position, gradient in zip(target.wrt, gradients, strict=True):
-        value = target.inputs[position]
-        v = signs(gradient.numel(), generator).to(gradient.device)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                tangent = _pushed(target, position, v, analytic)
-        except Exception as error:  # noqa: BLE001 - a function without forward mode refuses in its own way
-            return [Finding("forward mode", "note", f"forward mode is refused: {_first(error)}")]
-        pushed, pulled = float(tangent @ w), float(gradient @ v)
-        # Both are sums of products with random signs; they agree to the square root of the roundoff of their length.
-        slack = reordered(analytic.outputs) * float((gradient * v).norm() + (tangent * w).norm())
-        if value.numel() and not abs(pushed - pulled) <= slack:
-            sentence = f"forward mode gives {pushed:.8g} where reverse mode gives {pulled:.8g} (along a random direction of {target.names[position]})"
-            return [Finding("forward mode", "wrong", sentence)]
-    return [Finding("forward mode", "holds", "forward mode agrees with reverse mode")]
-
-
-def _pushed(target: Any, position: int, v: Tensor, analytic: Analytic) -> Tensor:
-    with forward_ad.dual_level():
-        inputs = list(target.inputs)
-        inputs[position] = forward_ad.make_dual(inputs[position], unflat(v, inputs[position]))  # type: ignore[no-untyped-call]
-        outputs = target.outputs(inputs)
-        tangents = [forward_ad.unpack_dual(outputs[k]).tangent for k in analytic.kept]  # type: ignore[no-untyped-call]
-        parts = [
-            torch.zeros_like(flat(outputs[k].detach())) if t is None else flat(t)
-            for k, t in zip(analytic.kept, tangents, strict=True)
-        ]
-        pushed = torch.cat(parts)
-    if target.cotangent is not None:
-        return (pushed * joined(target.cotangent)).sum().reshape(1)
-    return pushed
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -11,7 +11,6 @@ import torch
 
 from assay.errors import GradientInputError
 from assay.gradients.analytic import EXPECTED_FAILURES, Analytic
-from assay.gradients.compare import Comparison
 from assay.gradients.flat import count, flat, joined, where
 from assay.gradients.records import Finding
 from assay.gradients.screen import scales, signs
@@ -49,15 +48,14 @@ def _alike(analytic: Analytic, formula: Analytic) -> bool:
     return bool(((own - wide).abs().nan_to_num(nan=0.0) <= slack * max(size, 1e-30)).all())
 
 
-def own_dtype(comparison: Comparison, analytic: Analytic, tolerance: float) -> list[Finding]:
-    """The candidate's gradient in its own dtype against its float64 twin, entry by entry of <w, y> for two cotangents.
+def own_dtype(formula: Analytic, analytic: Analytic, generator: torch.Generator, tolerance: float) -> list[Finding]:
+    """The candidate's gradient in its own dtype against `formula`, its float64 twin, entry by entry of <w, y> for two cotangents.
 
     Allowed: what moving inputs and cotangent by a few roundings does to the candidate's gradient (its rounding and its
     conditioning; the largest of four draws, tripled for their scatter), plus roundings of the sums: sqrt(m + n)·u of the input's
     largest entry, times by how much the forward itself exceeds one rounding (its internal amplification), doubled because
     signs are random.
     """
-    formula, generator = comparison.analytic, comparison.generator
     u, findings = _eps(analytic) / 2, []
     amplification = _amplification(analytic, formula, u)
     for _ in range(2):

@@ -13,11 +13,13 @@ from assay.gradients.analytic import EXPECTED_FAILURES, Analytic, _raised
 from assay.gradients.flat import joined
 from assay.gradients.records import Finding
 from assay.gradients.screen import signs
-from assay.gradients.target import Target
+from assay.gradients.target import Target, leaves_of
 
 # Two runs that sum in another order differ by roundings; the square root of the unit roundoff is far above those, and far
 # below any difference that random numbers or stale state make.
 REORDERED = 0.5
+# Saved tensors are looked for in so many nodes of the graph.
+NODES = 200
 
 
 def observe(target: Target, generator: torch.Generator) -> tuple[Target, Analytic, list[Finding], tuple[Tensor, ...]]:
@@ -76,8 +78,12 @@ def _backward_twice(analytic: Analytic, generator: torch.Generator) -> list[Find
     cotangents = analytic.cotangents(w)
     before = [value.clone() for value in cotangents]
     kept = [leaf.detach().clone() if isinstance(leaf, Tensor) else leaf for leaf in analytic.leaves]
+    saved = [(value, value.detach().clone()) for value in _saved(analytic)]
     first = [gradient.clone() for gradient in analytic.pull_tensors(cotangents)]
     findings = _conduct(analytic, before, list(cotangents), kept)
+    if not findings and any(not equal(old, new.detach()) for new, old in saved):
+        sentence = "the backward changes a tensor that the forward saved, expected it untouched; clone it"
+        findings.append(Finding("mutation", "wrong", sentence))
     try:
         second = analytic.pull_tensors([value.clone() for value in before])
     except GradientInputError as error:
@@ -104,6 +110,21 @@ def _backward_twice(analytic: Analytic, generator: torch.Generator) -> list[Find
     return findings
 
 
+def _saved(analytic: Analytic) -> list[Tensor]:
+    """The tensors that a pair's forward, or the autograd.Functions of the graph, saved for the backward."""
+    found = [value for value in leaves_of(analytic.saved) if isinstance(value, Tensor)]
+    waiting = [value.grad_fn for value in analytic.outputs if value.grad_fn is not None]
+    seen = set(waiting)
+    while waiting and len(seen) <= NODES:
+        node = waiting.pop()
+        if isinstance(node, torch.autograd.function.BackwardCFunction):
+            found += [value for value in node.saved_tensors if value is not None]
+        fresh = {after for after, _ in node.next_functions if after is not None} - seen
+        seen |= fresh
+        waiting += fresh
+    return found
+
+
 def _conduct(analytic: Analytic, before: list[Tensor], after: list[Tensor], kept: list[Any]) -> list[Finding]:
     findings = []
     if any(not equal(old, new) for old, new in zip(before, after, strict=True)):
@@ -123,10 +144,10 @@ def _conduct(analytic: Analytic, before: list[Tensor], after: list[Tensor], kept
                     f"the backward changes the input {name} in place, expected it untouched; clone it",
                 )
             )
-    return findings + _forms(analytic)
+    return findings + forms(analytic)
 
 
-def _forms(analytic: Analytic) -> list[Finding]:
+def forms(analytic: Analytic) -> list[Finding]:
     """Shape, dtype and device of each raw gradient against its input."""
     findings = []
     for position, gradient in zip(analytic.target.wrt, analytic.raw, strict=True):
