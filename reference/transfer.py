@@ -32,7 +32,7 @@ def layer_rates(layers: int, *, lr: float, head: int = 1, body_lr: float = 0.0) 
         caution towards what was learnt before.
     Errors: ValueError unless 1 <= head <= layers and the rates are not negative.
     Example: layer_rates(3, lr=0.1, head=1, body_lr=0.01) == [0.01, 0.01, 0.01, 0.01, 0.1, 0.1]
-    Asked: gfg-33.4, gfg-33.5, gfg-55.6, ib-16.3
+    Asked: gfg-33.4, gfg-33.5, gfg-55.6, gfg-55.7, ib-16.3
     Source: Yosinski, Clune, Bengio, Lipson, How transferable are features in deep neural networks? (2014), section 2.
     """
     if not 1 <= head <= layers or not min(lr, body_lr) >= 0:
@@ -53,7 +53,8 @@ def fine_tune(
     Conventions: a parameter that the loss does not use stays too.
     Errors: ValueError unless there is one rate for each parameter, none is negative and updates is not negative.
     Example: fine_tune(lambda p: p[0] ** 2 + p[1] ** 2, [torch.ones(1), torch.ones(1)], rates=[0.0, 0.5], updates=1) == [1, 0]
-    Asked: gfg-33.1, gfg-33.4, gfg-33.5, gfg-33.7, gfg-55.3, gfg-55.4, gfg-55.5
+    Asked: gfg-24.6, gfg-32.20, gfg-33.1, gfg-33.2, gfg-33.3, gfg-33.4, gfg-33.5, gfg-33.6, gfg-33.7, gfg-55.1,
+        gfg-55.2, gfg-55.3, gfg-55.4, gfg-55.5, ib-15.1, ib-15.3, ib-15.4, ib-15.5, ib-16.1, ib-16.2, ib-16.4
     Source: Yosinski, Clune, Bengio, Lipson, How transferable are features in deep neural networks? (2014), section 2.
     """
     if len(rates) != len(params) or not min(rates, default=0.0) >= 0 or updates < 0:
