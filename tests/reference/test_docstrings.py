@@ -9,7 +9,7 @@ import inspect
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import CodeType
 from typing import Any
 
@@ -110,6 +110,20 @@ def test_the_docstring_is_in_the_house_form(name: str, ledger: Ledger) -> None:
     functions = functions_of(subject.roles[name])
     doc = parse(functions[0].__doc__ or "")
     assert [*complaints_of(doc, functions), *misplaced(doc, ledger)] == []
+
+
+def unlisted(ledger: Ledger, roles: Mapping[str, Any]) -> list[str]:
+    """Executable statements that no component lists, of the topics that bear the name of a module of the reference."""
+    topics = {functions_of(role)[0].__module__.rpartition(".")[2] for role in roles.values()}
+    listed = {sid for role in roles.values() for sid in parse(functions_of(role)[0].__doc__ or "").asked}
+    due = [s.id for s in ledger.statements.values() if s.executable and s.topic in topics]
+    return [sid for sid in due if sid not in listed]
+
+
+def test_every_statement_about_components_is_listed_at_one(ledger: Ledger) -> None:
+    assert unlisted(ledger, subject.roles) == []
+    without = {name: role for name, role in subject.roles.items() if name != "softsign"}
+    assert unlisted(ledger, without) == ["ib-36.18"]
 
 
 SOUND = """The rectified linear unit.
