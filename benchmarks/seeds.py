@@ -4,12 +4,13 @@
 
 Every claim that draws from `trial` is run; one whose evidence spends no false-alarm probability gets 20 seeds. Only the claim is run, not
 its controls: the question is whether the verdict flips. Results are kept per claim as they come, so an interrupted run goes on where it stopped;
-a claim whose source has changed is run again.
+a claim that has changed is run again.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import functools
 import hashlib
 import inspect
@@ -37,8 +38,16 @@ RESULT = Path(__file__).parent / "results" / "seeds.json"
 
 
 def fingerprint(claim: Claim) -> str:
-    """Changes when the claim's module changes."""
-    return hashlib.sha256(inspect.getsource(inspect.getmodule(claim.check)).encode()).hexdigest()[:16]
+    """Changes when the claim, or anything in its module that is not another claim, changes; comments and layout do not count."""
+    module = ast.parse(inspect.getsource(inspect.getmodule(claim.check)))
+    module.body = [node for node in module.body if not _declares_a_claim(node) or node.name == claim.check.__name__]
+    return hashlib.sha256(ast.unparse(module).encode()).hexdigest()[:16]
+
+
+def _declares_a_claim(node: ast.stmt) -> bool:
+    """Whether the statement is a function under `@claim(...)`."""
+    decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else []
+    return any(isinstance(d, ast.Call) and isinstance(d.func, ast.Name) and d.func.id == "claim" for d in decorators)
 
 
 def verdicts(task: tuple[str, str, int, int]) -> tuple[str, dict[str, Any]]:
