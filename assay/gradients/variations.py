@@ -6,13 +6,14 @@ import math
 import warnings
 
 import torch
+from torch import Tensor
 
 from assay.errors import GradientInputError
 from assay.gradients.analytic import EXPECTED_FAILURES, Analytic
 from assay.gradients.compare import Comparison
 from assay.gradients.constraints import projections
 from assay.gradients.examination import Examination
-from assay.gradients.flat import flat
+from assay.gradients.flat import flat, unflat
 from assay.gradients.layouts import cotangent_layouts, input_layouts
 from assay.gradients.records import Entry, Finding
 from assay.gradients.sampling import Sampler
@@ -127,14 +128,20 @@ def _compared(check: Examination, change: Change, target: Target) -> Finding | N
 def _fine(check: Examination, comparison: Comparison, entry: Entry) -> bool:
     """Whether small steps of ordinary size fail to show the error: beside one huge or tiny entry steps are of another order.
 
-    They show it where two of them give one slope that is not zero and that the gradient denies.
+    That entry and the others are moved apart, because only some of them may be resolved.
     """
     assert check.comparison is not None
     target = comparison.sampler.target
     position = target.names.index(entry.input)
     unit = check.comparison.screen.units[position]
     direction = signs(unit.numel(), check.generator) * unit
-    value = target.inputs[position]
+    far = flat(target.inputs[position]).cpu() != flat(check.reference.inputs[position]).cpu()
+    return not any(_shown(comparison, position, direction * part) for part in (far, ~far))
+
+
+def _shown(comparison: Comparison, position: int, direction: Tensor) -> bool:
+    """Whether two small steps give one slope that is not zero and that the gradient denies."""
+    value = comparison.sampler.target.inputs[position]
     point, w = flat(value), comparison.screen.cotangents[0].to(value.device)
     slopes = []
     for step in (ORDINARY, ORDINARY / 4):
@@ -143,7 +150,7 @@ def _fine(check: Examination, comparison: Comparison, entry: Entry) -> bool:
         slopes.append(float((ahead - behind) @ w) / (2 * step))
     claimed = float(comparison.screen.gradients[position][0] @ direction)
     agree = slopes[0] != 0 and abs(slopes[0] - slopes[1]) <= ROUGHLY * abs(slopes[0])
-    return not (agree and abs(claimed - slopes[1]) > ROUGHLY * max(abs(claimed), abs(slopes[1])))
+    return agree and abs(claimed - slopes[1]) > ROUGHLY * max(abs(claimed), abs(slopes[1]))
 
 
 def _steady(analytic: Analytic, generator: torch.Generator) -> bool:
@@ -154,8 +161,8 @@ def _steady(analytic: Analytic, generator: torch.Generator) -> bool:
         inputs = list(analytic.target.inputs)
         for position in analytic.target.wrt:
             value = inputs[position]
-            moves = signs(value.numel(), generator).reshape(value.shape).to(value.device)
-            inputs[position] = value + BESIDE * moves * float(scales(value).max())
+            moves = signs(scales(value).numel(), generator).to(value.device) * scales(value)
+            inputs[position] = unflat(flat(value) + BESIDE * moves, value)
         try:
             found.append(Analytic(analytic.target.at(inputs)).pull(w))
         except GradientInputError:
