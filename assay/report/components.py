@@ -7,6 +7,7 @@ import builtins
 import importlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from assay.config import load_config
 from assay.docstring import Docstring, parse
 from assay.ledger import Ledger, Statement, judge, load_ledger
 from assay.registry import load_claims
-from assay.report.markdown import cell
+from assay.report.markdown import escaped
 from assay.report.words import CLAIM_VERDICTS, VERDICTS
 from assay.results import load_record
 from assay.subject import Role, Subject, choose_subjects
@@ -29,6 +30,8 @@ from assay.subject import Role, Subject, choose_subjects
 TEMPLATES = Path(__file__).with_name("templates")
 MARK = "<!-- made by assay components; do not edit -->"
 INDEX = "README.md"
+
+_CODE = re.compile(r"`([^`]+)`")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,15 @@ class Library:
             if statement.id in claim.statements
         ]  # fmt: skip
         return judge(statement, results, first)
+
+    def prose(self, text: str) -> str:
+        """A line of text for a page: `code` stays code, and leads to the page of the role that it names."""
+        parts = _CODE.split(" ".join(text.split()))
+        return "".join(self._code(part) if k % 2 else escaped(part) for k, part in enumerate(parts))
+
+    def _code(self, text: str) -> str:
+        shown = "`" + text.replace("|", "\\|") + "`"
+        return f"[{shown}]({text}.md)" if text in self.subjects[0].roles else shown
 
     def link(self, path: Path) -> str:
         """A path as seen from a page."""
@@ -159,9 +171,9 @@ def pages(library: Library) -> dict[str, str]:
     modules: dict[str, list[Component]] = {}
     for component in sorted(components, key=lambda c: (c.module, c.name)):
         modules.setdefault(component.module, []).append(component)
-    made = {f"{c.name}.md": _render("component.md", component=c, library=library) for c in components}
+    made = {f"{c.name}.md": _render("component.md.jinja", component=c, library=library) for c in components}
     about = {name: _first_paragraph(importlib.import_module(name).__doc__) for name in modules}
-    made[INDEX] = _render("components.md", modules=modules, about=about, library=library)
+    made[INDEX] = _render("components.md.jinja", modules=modules, about=about, library=library)
     return made
 
 
@@ -245,10 +257,8 @@ def _render(template: str, **values: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    """Markdown is not escaped as HTML is; what could end a table's cell goes through the filter `cell`."""
-    environment = Environment(
+    """Markdown is not escaped as HTML is; what could end a table's cell goes through `Library.prose`."""
+    return Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         autoescape=False, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters["cell"] = cell
-    return environment

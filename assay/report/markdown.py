@@ -25,5 +25,10 @@ def _counts(entries: list[pages.Entry]) -> list[str]:
 
 
 def cell(text: str) -> str:
-    """Text that cannot end a cell or begin markup."""
-    return "".join(f"\\{sign}" if sign in "\\|*_`<>[]" else sign for sign in " ".join(text.split()))
+    """Text that cannot end a cell or begin markup, on one line."""
+    return escaped(" ".join(text.split()))
+
+
+def escaped(text: str) -> str:
+    """Text whose signs are no markup."""
+    return "".join(f"\\{sign}" if sign in "\\|*_`<>[]" else sign for sign in text)

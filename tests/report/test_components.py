@@ -35,7 +35,7 @@ def double(x: float, by: Callable[..., float] = sum) -> float:
 
 
 def double_by_adding(x: float) -> float:
-    """It adds | and never multiplies."""
+    """It adds `x | x` and is no `half` | of it."""
     return x + x
 
 
@@ -88,7 +88,7 @@ def test_a_page_shows_the_docstring_the_players_the_statements_and_the_claims(tm
     assert "\n`double(x, by=sum)` · module `tests.report.test_components` ·" in page
     assert "```text\n(1) y = 2x | not x²\n```" in page
     assert "| other | [tests/report/test_components.py](" in page
-    assert "| It adds \\| and never multiplies. |" in page
+    assert "| It adds `x \\| x` and is no [`half`](half.md) \\| of it. |" in page
     assert "| Twice x is even. | gfg-1.1 | ✓ holds | not run yet |" in page
     assert "| Twice x is odd. | gfg-1.1 | ✗ refuted | – not offered |" in page
     assert "| gfg-1.1 | Twice \\<x\\> is even \\| odd. *Instead:* It is even. | ✗ refuted |" in page
