@@ -84,13 +84,13 @@ chosen_values = Differentiable(chosen_values_forward, chosen_values_backward)
 def temporal_difference_loss(q: torch.Tensor, actions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """The mean squared distance of the values of the taken actions from their targets.
 
-    Shapes: q (n, a), actions (n), targets (n) -> L ()
-    (1) L = mean (q[action] - target)², no gradient through the target
+    Shapes: q (..., n, a), actions (..., n), targets (..., n) -> L (...)
+    (1) L = mean (q[action] - target)² over the n cases, no gradient through the target
     Example: temporal_difference_loss(torch.tensor([[1.0, 5.0]]), torch.tensor([1]), torch.tensor([3.0])).item() == 4.0
     Asked: gfg-4.5, gfg-4.6
     Source: Mnih et al., Human-level control through deep reinforcement learning (2015), equation 2.
     """
-    return mean_squared_error(chosen_values(q, actions), targets.detach(), reduction="mean")  # (1)
+    return mean_squared_error(chosen_values(q, actions), targets.detach()).mean(-1)  # (1)
 
 
 def actor_loss_forward(values: torch.Tensor) -> tuple[torch.Tensor, Saved]:
