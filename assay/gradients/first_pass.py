@@ -20,8 +20,8 @@ SHORT = FIRST / 32
 SMALL = 3e-6 / SHORT
 # A bend of a thousandth of the slope means a length scale of a thousand steps or less: measured again with care.
 BENT = 1e-3
-# From a quarter of so many entries on their upper quartile is known well enough.
-FEW = 64
+# The noise that so large a share of the sampled entries exceeds counts, from LOUD·FEW entries on; of fewer one nearer to the largest.
+LOUD, FEW = 0.05, 64
 # The mean square of a group's moves, which are uniform on [0.5, 1]: its slopes are as much smaller than those of its columns.
 SHARE = 7 / 12
 
@@ -57,9 +57,9 @@ def _single(
     ratio = float(np.median(noise / largest)) / numeric.UNIT
     h = stencil.short[0] * SMALL * float(np.clip(ratio ** (1 / 3), 1.0, 100.0))
     for part in stencil.parts(table.position, columns, 1):
-        values, base = stencil.values(table, part, np.array([h]))
+        values, base, spans = stencil.values(table, part, np.array([h]))
         ahead, behind = values[:, 0, 0], values[:, 1, 0]
-        table.measured.T[part] = (ahead - behind) / (2 * h * table.unit[part, None])
+        table.measured.T[part] = (ahead - behind) / spans
         sums = ahead + behind
         with np.errstate(all="ignore"):
             # The largest and the smallest sum make the largest bend: two passes and no copy.
@@ -86,8 +86,8 @@ def _sampled(stencil: Stencil, table: Table, sample: NDArray[np.int64]) -> tuple
     """Fill the sampled columns from three steps: their last extrapolation step (c, m), and the bends at the last two (c, 2, m)."""
     changes, bends = [], []
     for part in stencil.parts(table.position, sample, 3):
-        values, base = stencil.values(table, part, stencil.short)
-        slopes = (values[:, 0] - values[:, 1]) / (2 * stencil.short * table.unit[part, None])[..., None]
+        values, base, spans = stencil.values(table, part, stencil.short)
+        slopes = (values[:, 0] - values[:, 1]) / spans[..., None]
         first = slopes[:, 1:] + (slopes[:, 1:] - slopes[:, :-1]) / (numeric.RATIO**2 - 1)
         last = first[:, 1] + (first[:, 1] - first[:, 0]) / (numeric.RATIO**4 - 1)
         table.measured.T[part] = last
@@ -102,8 +102,8 @@ def _noise(stencil: Stencil, table: Table, change: numeric.Array, sample: NDArra
 
     An output's rounding is that of its largest terms, so it has the size of its value or of its derivatives times the inputs,
     whichever is larger. The last extrapolation step is 1/(r⁴ - 1) of a step that is noise/(2·h) where truncation is gone: that many
-    times its upper quartile, in units of that rounding, is the noise that all entries share. Of few entries the quartile is itself
-    a matter of chance, and nearly the largest counts.
+    times its highest twentieth, in units of that rounding, is the noise that all entries share. Of few entries that is itself a
+    matter of chance, and nearly the largest counts.
     """
     value = stencil.sampler.target.inputs[table.position]
     share = 1.0 if table.grouping is None else SHARE**0.5
@@ -111,7 +111,7 @@ def _noise(stencil: Stencil, table: Table, change: numeric.Array, sample: NDArra
         stencil.sizes = roundoff(value) * np.maximum(np.abs(stencil.base), table.lengths / share)
         ratio = (numeric.RATIO**4 - 1) * change * (stencil.short[-1] * table.unit[sample, None]) / stencil.sizes
         ratio = ratio[(change > 0) & np.isfinite(ratio)]
-    level = 1 - min(0.25, max(0, ratio.size - 1) / FEW)
+    level = 1 - min(LOUD, max(0, ratio.size - 1) / FEW)
     pooled = float(np.quantile(ratio[:: max(1, ratio.size // 4096)], level)) if ratio.size else 1.0
     return np.asarray(max(pooled, 1.0) * stencil.sizes)
 

@@ -33,7 +33,7 @@ def _columns(stencil: Stencil, table: Table, part: NDArray[np.int64], suspicious
     pieces = [
         stencil.values(table, piece, stencil.long) for piece in stencil.parts(table.position, part, stencil.long.size)
     ]
-    chosen = np.concatenate([values for values, _ in pieces])[c, :, :, i]
+    chosen = np.concatenate([values for values, _, _ in pieces])[c, :, :, i]
     center = pieces[0][1][i][:, None]
     ahead, behind = chosen[:, 0] - center, center - chosen[:, 1]
     # Where nothing moves the rounding of the largest output counts: a difference of large numbers can stand still at zero.

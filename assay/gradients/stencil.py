@@ -44,47 +44,57 @@ class Stencil:
 
     def values(
         self, table: Table, part: NDArray[np.int64], ladder: numeric.Array
-    ) -> tuple[numeric.Array, numeric.Array]:
-        """The function at +h and -h along the columns `part` of the table, (c, 2, rows, m), and at the input itself, (m,)."""
+    ) -> tuple[numeric.Array, numeric.Array, numeric.Array]:
+        """The function at +h and -h along the columns `part` of the table, (c, 2, rows, m), and at the input itself, (m,).
+
+        The third array (c, rows) are the distances from -h to +h, as far as the rounding of the moved entry lets them be what was asked.
+        """
         value = self.sampler.target.inputs[table.position]
         point = (torch.view_as_real(value) if value.is_complex() else value).reshape(-1).to(torch.float64)
-        both = np.concatenate([ladder, -ladder])
-        moves = torch.as_tensor(both * table.unit[part, None], device=point.device)
+        moves = np.concatenate([ladder, -ladder]) * table.unit[part, None]
+        spans = 2 * moves[:, : ladder.size]
         if table.grouping is not None:
-            directions = torch.as_tensor(table.grouping.directions(table.columns[part]), device=point.device)
-            rows = self.sampler.at(table.position, _along(point, directions, moves))
+            rows = self._along(table.position, point, table.grouping.directions(table.columns[part]), moves)
         elif table.position in self.projections:
-            directions = self._projected(table.position, point, table.columns[part])
-            rows = self.sampler.at(table.position, _along(point, directions, moves))
-        else:
-            rows = self._columns(
-                table.position, point, torch.as_tensor(table.columns[part], device=point.device), moves
+            rows = self._along(
+                table.position, point, self._projected(table.position, point, table.columns[part]), moves
             )
+        else:
+            kept = point.cpu().numpy()[table.columns[part], None]
+            # The moved entries as the function sees them, in the input's own dtype.
+            moved = torch.as_tensor(kept + moves).to(value.real.dtype if value.is_complex() else value.dtype).double()
+            rows = self._columns(
+                table.position, point, torch.as_tensor(table.columns[part], device=point.device), moved
+            )
+            apart = (moved[:, : ladder.size] - moved[:, ladder.size :]).numpy()
+            spans = np.where(apart > 0, apart, spans)
         found = rows.cpu().numpy()
-        return found[:-1].reshape(len(part), 2, ladder.size, -1), found[-1]
+        return found[:-1].reshape(len(part), 2, ladder.size, -1), found[-1], spans
 
-    def _columns(self, position: int, point: Tensor, index: Tensor, moves: Tensor) -> Tensor:
-        """Outputs at the input with one entry moved, (moves + 1, m); the copies of the input are made once and put back."""
-        count = moves.numel()
+    def _columns(self, position: int, point: Tensor, index: Tensor, moved: Tensor) -> Tensor:
+        """Outputs at the input with entry index[k] replaced by moved[k] (c, steps), and at the input itself: (c·steps + 1, m).
+
+        The copies of the input are made once and put back.
+        """
+        count = moved.numel()
         if self.copies is None or self.copies[0] != position or self.copies[1].shape[0] < count + 1:
             self.copies = position, point.repeat(count + 1, 1)
         points = self.copies[1][-count - 1 :]
-        row, column = torch.arange(count, device=point.device), index.repeat_interleave(moves.shape[1])
-        kept = point[column]
-        points[row, column] = kept + moves.reshape(-1)
+        row, column = torch.arange(count, device=point.device), index.repeat_interleave(moved.shape[1])
+        points[row, column] = moved.reshape(-1).to(point.device)
         rows = self.sampler.at(position, points)
-        points[row, column] = kept
+        points[row, column] = point[column]
         return rows
 
-    def _projected(self, position: int, point: Tensor, columns: NDArray[np.int64]) -> Tensor:
+    def _along(self, position: int, point: Tensor, directions: numeric.Array, moves: numeric.Array) -> Tensor:
+        """Outputs at the input moved along directions (c, n) by moves (c, steps), and at the input itself: (c·steps + 1, m)."""
+        along, by = (torch.as_tensor(values, device=point.device) for values in (directions, moves))
+        points = (point + by[:, :, None] * along[:, None, :]).reshape(by.numel(), -1)
+        return self.sampler.at(position, torch.cat([points, point[None]]))
+
+    def _projected(self, position: int, point: Tensor, columns: NDArray[np.int64]) -> numeric.Array:
         """The unit vectors of the columns, projected onto the manifold of the input: (c, n)."""
         project = self.projections[position]
         directions = torch.zeros(columns.size, point.numel(), dtype=torch.float64)
         directions[torch.arange(columns.size), torch.as_tensor(columns)] = 1.0
-        return torch.stack([project(direction) for direction in directions]).to(point.device)
-
-
-def _along(point: Tensor, directions: Tensor, moves: Tensor) -> Tensor:
-    """The input moved along directions (c, n) by moves (c, steps), and the input itself: (c·steps + 1, n)."""
-    points = (point + moves[:, :, None] * directions[:, None, :]).reshape(moves.numel(), -1)
-    return torch.cat([points, point[None]])
+        return np.asarray(torch.stack([project(direction) for direction in directions]).numpy())

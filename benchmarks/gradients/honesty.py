@@ -29,6 +29,7 @@ from benchmarks.gradients.results import write
 DIGITS, STEP = 60, mpf(10) ** -20
 SCALES = (1e-8, 1e-4, 1.0, 1e4, 1e8)
 CONDITIONS = (1.0, 1e2, 1e4, 1e6, 1e8, 1e10)
+WIDE = 80
 INSIDE, FACTOR = 0.999, 30.0
 Exact = Callable[[list[Any]], list[Any]]
 Array = NDArray[np.float64]
@@ -138,6 +139,14 @@ def scaled() -> Iterator[Case]:
                 )
 
 
+def wide() -> Iterator[Case]:
+    """Functions of so many numbers that most columns are measured by a single step; a product of them would leave the range."""
+    for name, call, exact in ROWS[:-1]:
+        for c in (1e-8, 1.0, 1e8):
+            inputs = around(WIDE, 0.4, 1.6, c, True)
+            yield Case(f"{name} of {WIDE} x / {c:g}", inside(call, c), exactly_inside(exact, c), inputs, c)
+
+
 def conditioned() -> Iterator[Case]:
     """Functions of a given condition: a system as a function of its matrix, a form of stretched axes, a cancellation.
 
@@ -237,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=4)
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    rows = [judged(case, asked.seeds) for case in (*scaled(), *conditioned())]
+    rows = [judged(case, asked.seeds) for case in (*scaled(), *wide(), *conditioned())]
     for row in rows:
         factor = "-" if row["bar_over_error"] is None else f"{row['bar_over_error']:.1f}"
         print(f"{row['function']:36} {row['inside']:5} of {row['entries']:5} inside, bar / error {factor:>8}")
