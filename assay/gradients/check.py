@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -51,26 +51,53 @@ def check_gradient(
     Raises GradientInputError when there is nothing that can be checked.
     """
     target = resolve(fn, inputs, wrt=wrt, backward=backward, cotangent=cotangent, device=device, hyper=hyper)
-    asked = {"wrt": wrt, "order": order if order != 1 else None, "entries": entries}
-    words = "".join(f", {name}={value!r}" for name, value in asked.items() if value is not None)
+    asked = {
+        "wrt": (wrt, None), "probes": (probes, None), "order": (order, 1), "modes": (tuple(modes), ("reverse",)),
+        "tolerance": (tolerance, None), "entries": (entries, None), "constraint": (constraint, None), "surrogate": (surrogate, False),
+        "variations": (variations, True), "backward": (backward, None), "cotangent": (cotangent, None), **{k: (v, None) for k, v in hyper.items()},
+    }  # fmt: skip
+    line = repeated(target.label, asked, seed)
     started = time.perf_counter()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         check = Examination(target, seed, probes or 2, tolerance or 0.0, constraint, surrogate)
         records = check.compare(entries == "all")
-        wrong = any(record.wrong_count for record in records)
-        findings = _findings(check, order, modes, False if wrong else variations)
+        findings = _findings(
+            check, order, modes, False if any(record.wrong_count for record in records) else variations
+        )
+    return _report(check, records, findings, seed, line, time.perf_counter() - started)
+
+
+def _report(
+    check: Examination,
+    records: Sequence[InputEntries],
+    findings: Sequence[Finding],
+    seed: int,
+    line: str,
+    seconds: float,
+) -> GradientReport:
     return GradientReport(
-        target=target.label,
+        target=check.target.label,
         verdict=overall(records, findings),
         entries=tuple(records),
         findings=tuple(findings),
         guess=_guess(check, findings),
         seed=seed,
-        line=f"check_gradient({target.label}, inputs{words}, seed={seed})",
+        line=line,
         forwards=check.forwards,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
     )
+
+
+def repeated(label: str, asked: Mapping[str, tuple[Any, Any]], seed: int) -> str:
+    """The call that repeats the check: options (value, default) are written where they differ; what has no short form by name."""
+    plain = (str, int, float, bool, tuple, list)
+    words = [
+        f", {name}={value!r}" if isinstance(value, plain) else f", {name}={getattr(value, '__name__', name)}"
+        for name, (value, default) in asked.items()
+        if value is not default and not (isinstance(value, plain) and value == default)
+    ]
+    return f"check_gradient({label if label.isidentifier() else 'fn'}, inputs{''.join(words)}, seed={seed})"
 
 
 def _findings(

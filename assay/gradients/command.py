@@ -1,30 +1,52 @@
-"""The body of `assay gradcheck TARGET`: find the target and its inputs, check, print, and say how it went by the exit code."""
+"""The body of `assay gradcheck TARGET`: check, print, and say how it went by the exit code."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import inspect
+import shlex
 import sys
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
 import torch
 import typer
-from hypothesis.strategies import SearchStrategy
-from torch import Tensor, nn
+from torch import nn
 
 from assay.errors import AssayError, GradientInputError, UsageError
 from assay.gradients.check import check_gradient
 from assay.gradients.explore import explore_gradient
 from assay.gradients.module import check_module
 from assay.gradients.report import GradientReport
-from assay.gradients.spec import described
+from assay.gradients.requested import around, found, inputs_of, instance
 
 EXIT = {"agrees": 0, "differs": 1, "kink": 3, "unresolved": 3}
 BAD_USE = 2
+# A search for the smallest failing input, and a shorter one after a check that failed.
+EXAMPLES, AFTERWARDS = 50, 25
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    target: str
+    inputs: tuple[str, ...] = ()
+    explore: bool = False
+    order: int = 1
+    entries: str | None = None
+    seed: int = 0
+    device: str | None = None
+
+    @property
+    def line(self) -> str:
+        """The command that asks for the same."""
+        words = ["assay", "gradcheck", self.target]
+        words += [word for text in self.inputs for word in ("--input", text)]
+        words += ["--explore"] if self.explore else []
+        words += ["--order", str(self.order)] if self.order != 1 else []
+        words += ["--entries", self.entries] if self.entries is not None else []
+        words += ["--device", self.device] if self.device is not None else []
+        return shlex.join([*words, "--seed", str(self.seed)])
 
 
 def gradcheck_command(
@@ -40,7 +62,7 @@ def gradcheck_command(
 ) -> int:
     """Check a gradient; exit code 0 agrees, 1 differs, 3 kink or unresolved, 2 bad use with one line that says what."""
     try:
-        report = _checked(target, input or [], explore, order, entries, seed, device)
+        report = checked(Request(target, tuple(input or ()), explore, order, entries, seed, device))
         if html is not None:
             report.to_html(html)
     except AssayError as error:
@@ -55,174 +77,37 @@ def gradcheck_command(
     return EXIT[report.verdict]
 
 
-def _checked(
-    target: str,
-    described_inputs: list[str],
-    explore: bool,
-    order: int,
-    entries: str | None,
-    seed: int,
-    device: str | None,
-) -> GradientReport:
-    if entries not in (None, "all"):
-        raise UsageError(f"--entries is not known: {entries!r}, expected all; leave it out to check by the screen")
-    if device is not None and device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("the device cuda is not there, expected one that PyTorch finds; use --device cpu")
-    module, name, value = found(target)
-    candidate = instance(value)
-    inputs = _inputs(module, name, candidate, described_inputs, seed)
-    if explore:
-        report = explore_gradient(candidate, _around(inputs, seed), examples=50, seed=seed, order=order, device=device)
-    elif isinstance(candidate, nn.Module):
-        report = check_module(candidate, inputs, seed=seed, device=device, order=order, entries=entries)
-    else:
-        report = check_gradient(candidate, inputs, seed=seed, device=device, order=order, entries=entries)  # type: ignore[arg-type]
-        if report.verdict == "differs" and any(entry.wrong_count for entry in report.entries):
-            report = _smaller(candidate, inputs, report, seed, order, device)
-    return report
-
-
-def _smaller(
-    candidate: Any, inputs: Any, report: GradientReport, seed: int, order: int, device: str | None
-) -> GradientReport:
-    """The report with the smallest failing input that a short search finds; as it was when the search finds none."""
-    from dataclasses import replace
-
-    try:
-        smallest = explore_gradient(
-            candidate, _around(inputs, seed), examples=25, seed=seed, order=order, device=device
+def checked(request: Request) -> GradientReport:
+    """The report that was asked for; raises UsageError or GradientInputError with one sentence when there can be none."""
+    if request.entries not in (None, "all"):
+        raise UsageError(
+            f"--entries is not known: {request.entries!r}, expected all; leave it out to check by the screen"
         )
+    if request.device is not None and request.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError("the device cuda is not there, expected one that PyTorch finds; use --device cpu")
+    module, name, value = found(request.target)
+    candidate = instance(value)
+    inputs = inputs_of(module, name, candidate, list(request.inputs), request.seed)
+    return replace(_report(candidate, inputs, request), line=request.line)
+
+
+def _report(candidate: Any, inputs: Any, request: Request) -> GradientReport:
+    options: dict[str, Any] = {"seed": request.seed, "device": request.device, "order": request.order}
+    if request.explore:
+        return explore_gradient(candidate, around(inputs, request.seed), examples=EXAMPLES, **options)
+    options["entries"] = request.entries
+    if isinstance(candidate, nn.Module):
+        return check_module(candidate, inputs, progress=sys.stderr.isatty(), **options)
+    report = check_gradient(candidate, inputs, **options)
+    if report.verdict != "differs" or not any(entry.wrong_count for entry in report.entries):
+        return report
+    return _smaller(candidate, inputs, report, options)
+
+
+def _smaller(candidate: Any, inputs: Any, report: GradientReport, options: dict[str, Any]) -> GradientReport:
+    """The report with the smallest failing input that a short search finds; as it was when the search finds none."""
+    try:
+        smallest = explore_gradient(candidate, around(inputs, options["seed"]), examples=AFTERWARDS, **options)
     except GradientInputError:
         return report
     return replace(report, example=smallest.example) if smallest.verdict == "differs" else report
-
-
-def found(target: str) -> tuple[ModuleType, str, Any]:
-    """The module, the name and the object of "pkg.module:name" or "file.py:name"."""
-    where, colon, name = target.rpartition(":")
-    if not colon or not where or not name:
-        raise UsageError(f"the target cannot be read: {target!r}, expected pkg.module:name or file.py:name; write one")
-    module = _loaded(where)
-    value: Any = module
-    for part in name.split("."):
-        if not hasattr(value, part):
-            names = ", ".join(
-                sorted(key for key, v in vars(module).items() if callable(v) and not key.startswith("_"))[:12]
-            )
-            raise UsageError(f"{where} has no {name!r}, expected one of: {names or 'nothing callable'}; name one")
-        value = getattr(value, part)
-    return module, name, value
-
-
-def _loaded(where: str) -> ModuleType:
-    try:
-        if where.endswith(".py"):
-            path = Path(where)
-            if not path.is_file():
-                raise UsageError(f"the file {where} is not there, expected a Python file; check the path")
-            spec = importlib.util.spec_from_file_location(path.stem, path)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            sys.modules.setdefault(path.stem, module)
-            spec.loader.exec_module(module)
-            return module
-        if "" not in sys.path:
-            sys.path.insert(0, "")
-        return importlib.import_module(where)
-    except (ImportError, SyntaxError) as error:
-        raise UsageError(f"{where} cannot be imported: {error}, expected a module; mend it or name another") from error
-
-
-def instance(value: Any) -> Any:
-    """What is checked: classes and factories of modules are called, other things stay as they are."""
-    if inspect.isclass(value) and issubclass(value, nn.Module):
-        try:
-            return value()
-        except TypeError as error:
-            raise UsageError(
-                f"the module {value.__name__} needs arguments: {error}, expected none; name a function that makes it"
-            ) from error
-    if inspect.isfunction(value) and not inspect.signature(value).parameters:
-        made = value()
-        if isinstance(made, nn.Module) or (callable(made) and not isinstance(made, Tensor)):
-            return made
-    return value
-
-
-def _inputs(module: ModuleType, name: str, candidate: Any, texts: list[str], seed: int) -> Any:
-    """Inputs from --input, or from `<name>_inputs` or `gradcheck_inputs` beside the target (a function, or the inputs)."""
-    if texts:
-        generator = torch.Generator().manual_seed(seed)
-        pairs = [text.partition("=") for text in texts]
-        wrong = [text for text, (_, equals, _) in zip(texts, pairs, strict=True) if not equals]
-        if wrong:
-            raise UsageError(
-                f"the input cannot be read: {wrong[0]!r}, expected name=dtype[shape], such as x=float64[3,4]; write it so"
-            )
-        given = {key: described(text, generator) for key, _, text in pairs}
-        _demand(name, candidate, given)
-        return given
-    for beside in (f"{name}_inputs", "gradcheck_inputs"):
-        source = getattr(module, beside, None)
-        if source is not None:
-            return source() if callable(source) else source
-    wanted = ", ".join(_needed(candidate)) or "its inputs"
-    raise UsageError(
-        f"{name} has no inputs: expected {wanted} by --input name=dtype[shape], or a function {name}_inputs() or "
-        "gradcheck_inputs() beside it; give them"
-    )
-
-
-def _needed(candidate: Any) -> list[str]:
-    function = candidate.forward if hasattr(candidate, "forward") else candidate
-    if inspect.isclass(candidate) and issubclass(candidate, torch.autograd.Function):
-        return list(inspect.signature(candidate.forward).parameters)[1:]
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [p.name for p in parameters if p.default is p.empty and p.kind in kinds]
-
-
-def _demand(name: str, candidate: Any, given: Mapping[str, Any]) -> None:
-    missing = [needed for needed in _needed(candidate) if needed not in given]
-    if missing and len(given) < len(_needed(candidate)):
-        raise UsageError(
-            f"{name} needs an input that was not given: {missing[0]}, expected --input {missing[0]}=dtype[shape]; give it"
-        )
-
-
-def _around(inputs: Any, seed: int) -> SearchStrategy[Any]:
-    """Inputs like the given ones: axes of one size vary together from one up, values are redrawn; small ones come first."""
-    from hypothesis import strategies as st
-
-    named: Callable[[Any], Any] = (
-        (lambda values: dict(zip(inputs, values, strict=True))) if isinstance(inputs, Mapping) else tuple
-    )
-    values = (
-        list(inputs.values())
-        if isinstance(inputs, Mapping)
-        else list(inputs if isinstance(inputs, (tuple, list)) else (inputs,))
-    )
-    sizes = sorted({n for value in values if isinstance(value, Tensor) for n in value.shape})
-
-    @st.composite
-    def drawn(draw: st.DrawFn) -> Any:
-        length = {n: draw(st.integers(1, max(1, min(n, 4)))) for n in sizes}
-        generator = torch.Generator().manual_seed(seed + draw(st.integers(0, 7)))
-        return named([_redrawn(value, length, generator) for value in values])
-
-    return drawn()
-
-
-def _redrawn(value: Any, length: Mapping[int, int], generator: torch.Generator) -> Any:
-    if not isinstance(value, Tensor):
-        return value
-    shape = [length[n] for n in value.shape]
-    if not (value.is_floating_point() or value.is_complex()):
-        return value[tuple(slice(0, n) for n in shape)].clone()
-    wide = torch.complex128 if value.is_complex() else torch.float64
-    fresh = torch.randn(shape, dtype=wide, generator=generator).to(value.dtype)
-    return fresh.abs() if not value.is_complex() and value.numel() and bool((value > 0).all()) else fresh

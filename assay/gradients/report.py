@@ -10,6 +10,7 @@ from typing import Any
 from assay.errors import GradientError
 from assay.gradients.page import page
 from assay.gradients.records import Finding, InputEntries, Verdict
+from assay.gradients.screenful import screenful, wrapped
 
 
 @dataclass(frozen=True)
@@ -77,24 +78,22 @@ class GradientReport:
         sentences = "; ".join(finding.sentence for finding in self.wrong[:3])
         return f"{self.target}: {sentences}."
 
-    def summary(self) -> str:
-        """The report on one screen: the sentence, one line an input, the findings that are not plain, the line to reproduce."""
-        lines = [f"{self.verdict}: {self.explain()}"]
-        for e in self.entries:
-            lines.append(
-                f"  {e.name} {e.dtype}{list(e.shape)}: {e.verdict}, {e.checked} entries by {e.method}, resolution {e.resolution:.1e}"
-                + (f", {e.wrong_count} wrong" if e.wrong_count else "")
-                + (f", {e.kinks} at a kink" if e.kinks else "")
-                + (f", {e.unresolved} unresolved ({e.reason})" if e.unresolved else "")
-            )
-            lines += [f"    {entry}" for entry in e.wrong[:3]]
-        lines += [f"  {f.status}: {f.kind}: {f.sentence}" for f in self.findings if f.status != "holds"][:12]
-        if self.guess and not any(e.wrong_count for e in self.entries):
-            lines.append(f"  it looks like this: {self.guess}")
-        if self.example:
-            lines.append(f"  smallest failing input: {self.example}")
-        lines.append(f"  reproduce: {self.line}")
-        return "\n".join(lines)
+    def summary(self, advice: str = "") -> str:
+        """The report on one screen: the verdict, what is wrong, a guess, what agrees, `advice`, the line to reproduce."""
+        last = [*(wrapped(f"what to do: {advice}", "  ") if advice else []), f"  reproduce: {self.line}"]
+        return screenful(
+            f"{self.verdict}: {self._title()}", self.entries, self.findings, self.guess, self.example, last
+        )
+
+    def _title(self) -> str:
+        """The explanation where it is short; of a difference only where it is, because entries and guess follow."""
+        bad = [e for e in self.entries if e.wrong_count]
+        if self.verdict != "differs":
+            return self.explain()
+        if not bad:
+            return f"{self.target}: the gradient agrees with the derivative, but not everything else is as it must be"
+        names = ", ".join(e.name for e in bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "")
+        return f"{self.target}: the gradient with respect to {names} is not the derivative"
 
     def require(self, *, kinks: bool = False) -> GradientReport:
         """Itself when the gradient agrees; raises GradientError with the summary otherwise. `kinks=True` accepts a valid subgradient."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -138,7 +139,7 @@ def resolve(
 ) -> Target:
     """The target that `check_gradient` was asked about; raises GradientInputError with one sentence when it cannot be checked."""
     label, function, backward, module = _callable(fn, backward)
-    names, values = named(function if module is None else module.forward, inputs)
+    names, values = named(signed(fn) if module is None else module.forward, inputs)
     values = tuple(_placed(value, device) for value in values)
     arguments, buffers, frozen = len(values), {}, {}
     given = names
@@ -189,13 +190,29 @@ def _callable(
 
 
 def named(function: Callable[..., Any], inputs: Inputs) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-    """Names and values of the inputs; a tuple takes its names from the function's parameters where they can be read."""
-    if isinstance(inputs, Mapping):
-        return tuple(inputs), tuple(inputs.values())
-    values = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    """Names and values of the inputs; a tuple takes its names from the function's parameters where they can be read.
+
+    Inputs by name come in the order of the parameters where all of them are parameters.
+    """
     known = [name for name, parameter in parameters_of(function) if parameter.kind is not parameter.VAR_POSITIONAL]
+    if isinstance(inputs, Mapping):
+        ordered = sorted(inputs, key=known.index) if set(inputs) <= set(known) else list(inputs)
+        return tuple(ordered), tuple(inputs[name] for name in ordered)
+    values = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     known += [f"input {k}" for k in range(len(known), len(values))]
     return tuple(known[: len(values)]), values
+
+
+def signed(fn: Any) -> Callable[..., Any]:
+    """What carries the names of the inputs: of an autograd.Function its forward, whose context is no input."""
+    owner = fn if isinstance(fn, type) else getattr(fn, "__self__", None)
+    if not (isinstance(owner, type) and issubclass(owner, torch.autograd.Function)):
+        forward = getattr(fn, "forward", None)
+        return forward if callable(forward) else fn  # type: ignore[no-any-return]
+    # With a setup_context of its own the forward has no context.
+    if owner.setup_context is not torch.autograd.Function.setup_context:
+        return owner.forward
+    return functools.partial(owner.forward, None)
 
 
 def parameters_of(function: Callable[..., Any]) -> list[tuple[str, inspect.Parameter]]:
