@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from reference.checks import require_choice, require_dims, require_floating, require_values
+from reference.checks import require_axis, require_choice, require_dims, require_floating, require_values
 from reference.differentiable import Differentiable
 from reference.losses import cross_entropy
 
@@ -21,14 +21,19 @@ def unit_length_forward(x: torch.Tensor, *, eps: float = 1e-12) -> tuple[torch.T
         (1) y = x / max(|x|, eps)
     Backward:
         (2) dx = (dy - y · Σ dy · y) / |x|
-    Conventions: a vector shorter than eps is divided by eps, and its gradient too.
+    Conventions: a vector shorter than eps is divided by eps, and its gradient too; squares are taken of x over its
+        largest entry, so that |x| is finite wherever x is.
+    Errors: ValueError if the vectors have no entry.
     Example: unit_length(torch.tensor([0.0, 2.0])).tolist() == [0.0, 1.0]
     Asked: none
     Source: Wang, Xiang, Cheng, Yuille, NormFace (2017), section 3.
     """
     require_floating("unit_length", x=x)
     require_dims("unit_length", 1, x=x)
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    require_axis("unit_length", x, -1)
+    largest = x.detach().abs().amax(-1, keepdim=True)
+    size = torch.where(largest > 0, largest, 1.0)
+    length = size * torch.linalg.vector_norm(x / size, dim=-1, keepdim=True)
     y = x / length.clamp_min(eps)  # (1)
     return y, (y, length)
 

@@ -76,11 +76,16 @@ def overlap(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return across * down / (sizes[0] + sizes[1] - across * down)
 
 
+TWIN = torch.tensor([[0.0, 0.0, 2.0, 4.0]], dtype=torch.float64)
+TWINS = TWIN + torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [2.0, 0.0, 2.0, 0.0]], dtype=torch.float64)
 CASES = {
     "area": Case(
         box_area, (crossing(4, 8),), lambda a: (a[..., 2] - a[..., 0]) * (a[..., 3] - a[..., 1]), roundings=8, scale=16
     ),
     "overlap": Case(intersection_over_union, (crossing(4, 2), crossing(3, 4)), overlap, scale=16),
+    "overlap, twins and neighbours": Case(
+        intersection_over_union, (crossing(4, 2), crossing(3, 4)), overlap, scale=16, kinks=(TWIN, TWINS)
+    ),
     "overlap, many with one": Case(
         intersection_over_union, (crossing(6, 2).view(2, 3, 4), crossing(1, 5)), overlap, scale=16
     ),

@@ -42,15 +42,26 @@ def margins(
     return scale * (cosines + chosen * (moved(cosines, form, margin) - cosines))
 
 
+# an anchor at 0 upon its positive, and a negative as far away as the margin wants it, 0.5² = 0.25: the loss is just 0
+KINK = (torch.zeros(1, 4).double(), torch.zeros(1, 4).double(), torch.tensor([[0.5, 0.0, 0.0, 0.0]]).double())
 # an angle is as exact as a rounding over its sine, above 1/8 for these; so is its slope
 ANGLES = {"roundings": 512, "scale": 16.0}
 CASES = {
     "unit length": Case(unit_length, (X,), lambda x: functional.normalize(x, dim=-1)),
     "triplet": Case(triplet_loss, (X, draw(6, 4, seed=2), draw(6, 4, seed=3)), triplet, {"margin": 0.2}, scale=100),
+    "triplet, at the kink": Case(
+        triplet_loss, (X, draw(6, 4, seed=2), draw(6, 4, seed=3)), triplet, {"margin": 0.25}, scale=100, kinks=KINK
+    ),
     "CosFace": Case(margin_scores, (X, W, LABELS), margins, {"form": "CosFace", "margin": 0.3}, scale=16),
     "ArcFace": Case(margin_scores, (X, W, LABELS), margins, {"form": "ArcFace", "margin": 0.2}, **ANGLES),
     "SphereFace": Case(margin_scores, (X, W, LABELS), margins, {"form": "SphereFace", "margin": 2.0}, **ANGLES),
 }
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-5, 1e300])
+def test_the_size_of_a_vector_does_not_matter(size: float) -> None:
+    found = unit_length(size * X, eps=1e-250)
+    assert float((found - unit_length(X)).abs().max()) <= gamma(16, torch.float64)
 
 
 def test_a_vector_of_no_length_stays_finite() -> None:
@@ -121,6 +132,7 @@ REFUSED = {
     "negative margin": (lambda: triplet_loss(X, X, X, margin=-1.0), "margin >= 0"),
     "NaN margin": (lambda: margin_scores(X, W, LABELS, form="CosFace", margin=math.nan), "out of range: nan"),
     "triplets that differ": (lambda: triplet_loss(X, X[:2], X), "shapes that differ"),
+    "no entry": (lambda: unit_length(draw(3, 0)), "empty axis"),
     "integers": (lambda: unit_length(LABELS), "got integers"),
 }
 
