@@ -41,10 +41,11 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def gradcheck(session: nox.Session) -> None:
-    """Check every component's backward, and print the checker's rates on its corpus."""
+    """Check every component's backward, plant mistakes in it, and print the checker's rates on its corpus."""
     install(session, "dev")
     session.env["OMP_NUM_THREADS"] = "1"
     session.run("python", "-m", "tests.reference.table")
+    session.run("python", "-m", "tests.reference.planted")
     for options in ([], ["--dtype", "float32"], ["--order", "2"], ["--explore"]):
         session.run("python", "-m", "tests.gradients.corpus.rates", *options, *session.posargs)
 

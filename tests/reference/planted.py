@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.reference import mistakes
-from tests.reference.protocol import Case, check_backward
+from tests.reference.protocol import Case, check_backward, draw
 from tests.reference.registry import cases_of, components, fullest
 from tests.reference.test_gradients import checked
 
@@ -31,9 +31,11 @@ class Cell:
 
 
 def missed(case: Case, mistake: mistakes.Mistake) -> list[str]:
-    """Who holds the wrong component for right: the checker, autograd."""
+    """Who holds the wrong component for right: the checker, at one random cotangent, or autograd."""
     wrong = replace(case, component=mistake.component)
-    blind = [] if checked(wrong, mistake.place, variations=False).verdict == "differs" else ["the checker"]
+    dy = draw(*case.component(*case.inputs, **case.hyper).shape, seed=17)
+    report = checked(wrong, mistake.place, variations=False, cotangent=dy)
+    blind = [] if report.verdict == "differs" else ["the checker"]
     try:
         check_backward(wrong)
     except AssertionError:
@@ -41,12 +43,13 @@ def missed(case: Case, mistake: mistakes.Mistake) -> list[str]:
     return [*blind, "autograd"]
 
 
-def cell(kind: str, case: Case) -> Cell:
+def cell(kind: str, case: Case, most: int | None = None) -> Cell:
+    """Plant all mistakes of one kind, or at `most` so many, in the component of a case."""
     wrong = mistakes.planted(kind, case)
     if isinstance(wrong, str):
         return Cell(0, reason=wrong)
-    holes = [f"{mistake.words}: {who}" for mistake in wrong for who in missed(case, mistake)]
-    return Cell(len(wrong), tuple(holes))
+    holes = [f"{mistake.words}: {who}" for mistake in wrong[:most] for who in missed(case, mistake)]
+    return Cell(len(wrong[:most]), tuple(holes))
 
 
 def main() -> int:

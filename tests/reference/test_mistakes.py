@@ -16,8 +16,9 @@ CELLS = list(product(components(), mistakes.KINDS))
 
 
 @pytest.mark.parametrize(("name", "kind"), CELLS)
-def test_the_checker_and_autograd_catch_every_planted_mistake(name: str, kind: str) -> None:
-    found = planted.cell(kind, fullest(components()[name]))
+def test_the_checker_and_autograd_catch_a_mistake_of_every_kind(name: str, kind: str) -> None:
+    """One of each kind here, to save time; the command of tests/reference/planted.py plants them all."""
+    found = planted.cell(kind, fullest(components()[name]), most=1)
     assert found.missed == ()
     assert found.planted > 0 or found.reason
 
