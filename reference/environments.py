@@ -52,7 +52,7 @@ def grid_step(places: torch.Tensor, actions: torch.Tensor, *, side: int) -> Outc
     return after, done.to(torch.float64), done  # (2)
 
 
-def grid_world(side: int, *, horizon: int = 20) -> World:
+def grid_world(side: int, *, horizon: int = 20, dtype: torch.dtype = torch.float64) -> World:
     """A square grid, begun anywhere but on the goal and seen as a one-hot vector of the place.
 
     (1) an episode begins on each of the places before the goal with equal chance, and is cut after `horizon` steps
@@ -70,9 +70,13 @@ def grid_world(side: int, *, horizon: int = 20) -> World:
         return torch.randint(side * side - 1, tuple(shape), generator=generator, device=generator.device)  # (1)
 
     def observe(places: torch.Tensor) -> torch.Tensor:
-        return (places.unsqueeze(-1) == torch.arange(side * side, device=places.device)).to(torch.float64)
+        return (places.unsqueeze(-1) == torch.arange(side * side, device=places.device)).to(dtype)
 
-    return World(reset, lambda places, actions: grid_step(places, actions, side=side), observe, horizon)
+    def step(places: torch.Tensor, actions: torch.Tensor) -> Outcome:
+        after, rewards, done = grid_step(places, actions, side=side)
+        return after, rewards.to(dtype), done
+
+    return World(reset, step, observe, horizon)
 
 
 def mass_step(states: torch.Tensor, force: torch.Tensor, *, time: float = 0.3) -> Outcome:
@@ -99,7 +103,7 @@ def mass_step(states: torch.Tensor, force: torch.Tensor, *, time: float = 0.3) -
     return torch.stack([place, speed], -1), rewards, torch.zeros_like(place, dtype=torch.bool)
 
 
-def mass_on_a_line(*, horizon: int = 15) -> World:
+def mass_on_a_line(*, horizon: int = 15, dtype: torch.dtype = torch.float64) -> World:
     """A mass on a line, begun at a random place and speed and seen as it is.
 
     (1) place and speed are at first uniform between -1 and 1; an episode is cut after `horizon` steps
@@ -112,7 +116,7 @@ def mass_on_a_line(*, horizon: int = 15) -> World:
         raise ValueError(f"mass_on_a_line got a horizon out of range: {horizon}, expected at least 1")
 
     def reset(shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:
-        u = torch.rand(*shape, 2, generator=generator, dtype=torch.float64, device=generator.device)
+        u = torch.rand(*shape, 2, generator=generator, dtype=dtype, device=generator.device)
         return 2 * u - 1  # (1)
 
     return World(reset, mass_step, lambda states: states, horizon)

@@ -105,6 +105,15 @@ def test_the_same_seed_gives_the_same_agent() -> None:
     assert not all(torch.equal(a, b) for a, b in zip(trained(0), trained(1), strict=True))
 
 
+def test_agents_learn_in_the_dtype_of_their_world() -> None:
+    values, actor, critic = ([p.float() for p in layers(*widths)] for widths in ((9, 4), (2, 1), (3, 1)))
+    generator, dtype = torch.Generator().manual_seed(0), torch.float32
+    trained = ours.deep_q_learning(grid_world(3, dtype=dtype), values, steps=3, generator=generator)
+    world = mass_on_a_line(dtype=dtype)
+    nets = ours.deterministic_policy_gradient(world, actor, critic, steps=3, generator=generator)
+    assert {p.dtype for net in (trained, *nets) for p in net} == {dtype}
+
+
 NONE, ITEM = torch.Generator(), [torch.ones(2)]
 REFUSED = {
     "no step": (lambda: ours.deep_q_learning(GRID, layers(9, 4), steps=0, generator=NONE), "steps out of range: 0"),

@@ -163,6 +163,27 @@ def test_a_detector_learns_to_find_rectangles_and_discs() -> None:
     assert intervals.proportion(untaught, 256, 1e-4)[1] < 0.5
 
 
+def test_replicas_learn_side_by_side() -> None:
+    """Body, head, loss and backward under torch.func.vmap: each replica gets the gradient that it gets alone."""
+    scenes, generator = draw_scenes(3, generator=torch.Generator().manual_seed(1)), torch.Generator().manual_seed(0)
+    nets = [
+        convolution_weights((1, 4, 4, 4, 4), generator=generator)
+        + convolution_weights((4, 7), size=1, generator=generator)
+        for _ in range(2)
+    ]
+    anchors = ours.anchor_boxes(4, 4, stride=4, sides=(5.5,), like=scenes.images)
+    targets, labels = ours.assign_anchors(anchors, scenes.boxes, scenes.labels)
+
+    def cost(params: list[torch.Tensor]) -> torch.Tensor:
+        return ours.detection_loss(*answers(params, scenes.images), targets, labels).mean()
+
+    slopes = torch.func.vmap(torch.func.grad(cost))([torch.stack(both) for both in zip(*nets, strict=True)])
+    for k, net in enumerate(nets):
+        for together, alone in zip(slopes, torch.func.grad(cost)(net), strict=True):
+            # sums of at most 3 · 256 · 36 terms through five layers, no entry above a hundred
+            assert float((together[k] - alone).abs().max()) <= gamma(5 * 3 * 256 * 36, torch.float64) * 100
+
+
 SHAPES = (draw(2, 5, 4), draw(2, 5, 3), draw(2, 5, 4))
 REFUSED = {
     "no box": (lambda: ours.encode_boxes(draw(3), boxes(3)), "another shape"),
