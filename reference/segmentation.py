@@ -92,7 +92,7 @@ def _one_hot(flat: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
 def _check(name: str, z: torch.Tensor, labels: torch.Tensor, balance: float) -> None:
     require_floating(name, z=z)
     require_dims(name, 3, z=z)
-    if labels.shape != (*z.shape[:-3], *z.shape[-2:]) or labels.numel() == 0:
+    if labels.shape != (*z.shape[:-3], *z.shape[-2:]) or 0 in labels.shape[-2:]:
         raise ValueError(
             f"{name} got labels that do not fit: z {tuple(z.shape)}, labels {tuple(labels.shape)}, expected (..., c, h, w) "
             "and (..., h, w) with at least one pixel"

@@ -101,13 +101,18 @@ def multi_task_loss_forward(losses: torch.Tensor, weights: torch.Tensor) -> tupl
     Backward:
         (2) dlosses_t = dL · weights_t, dweights_t = dL · losses_t
     Conventions: leading axes broadcast, and gradients are summed back over them.
-    Errors: ValueError if there is no task or the shapes do not broadcast.
+    Errors: ValueError if there is no task, or not one weight for each.
     Example: multi_task_loss(torch.tensor([2.0, 4.0]), torch.tensor([0.5, 0.25])) == 2.0
     Asked: gfg-55.9
     Source: Caruana, Multitask learning (1997), section 2.
     """
     require_floating("multi_task_loss", losses=losses, weights=weights)
     require_dims("multi_task_loss", 1, losses=losses, weights=weights)
+    if losses.shape[-1] != weights.shape[-1]:
+        raise ValueError(
+            f"multi_task_loss got weights that do not fit: {tuple(weights.shape)}, expected one for each of "
+            f"{losses.shape[-1]} tasks"
+        )
     require_broadcast("multi_task_loss", losses.shape, weights.shape)
     require_axis("multi_task_loss", losses, -1)
     return (losses * weights).sum(-1), (losses, weights)  # (1)

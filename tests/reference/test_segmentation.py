@@ -82,6 +82,10 @@ def test_a_segmenter_learns_to_label_rectangles_and_discs() -> None:
     assert high < 0.6 < low
 
 
+def test_no_picture_costs_nothing() -> None:
+    assert segmentation_loss(draw(0, 3, 4, 5), LABELS[:0]).shape == (0,)
+
+
 REFUSED = {
     "odd kernels": (
         lambda: segmentation_head(draw(1, 2, 3, 3), draw(2, 2, 1, 1), draw(2), draw(2, 3, 3, 3), draw(3)),
