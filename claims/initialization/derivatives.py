@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from assay.claim import HOLDS, REFUTED, Edits, claim
-from assay.evidence import Evidence, all_of, at_most
-from assay.sabotage import instead
+from assay.claim import CORRECTION, HOLDS, REFUTED, Edits, claim
+from assay.evidence import Evidence, all_of, at_most, close
+from assay.sabotage import instead, scaled
 from claims.initialization.networks import (
     NETS,
     all_zero,
@@ -46,12 +46,16 @@ def trained(
     lib: Any, trial: Any, activation: str, steps: int, hidden: tuple[int, ...] = (4,)
 ) -> tuple[Any, Parameters]:
     """The loss of a net on a small random task of three inputs, and its parameters after some steps from zero."""
-    g = trial.generator("task")
-    x = torch.randn(16, 3, generator=g, dtype=torch.float64, device=trial.device)
-    y = highest(x[:, 0] - 0.3 * x[:, 1], 6)
+    x, y = random_task(trial)
     loss = two_class_loss(lib, getattr(lib, activation), x, y)
     params = start((3, *hidden, 1), all_zero(lib, trial.device), 1, zero(trial.device))
     return loss, fit(loss, params, lambda p, d, s: lib.sgd(p, d, s, lr=0.5), steps)
+
+
+def random_task(trial: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sixteen cases of three inputs, six of them in class one: x (16, 3), y (16,)."""
+    x = torch.randn(16, 3, generator=trial.generator("task"), dtype=torch.float64, device=trial.device)
+    return x, highest(x[:, 0] - 0.3 * x[:, 1], 6)
 
 
 def spread(parts: list[torch.Tensor]) -> float:
@@ -72,10 +76,10 @@ def change_of_gradients(lib: Any, trial: Any, activation: str) -> Evidence:
     needs=NETS,
     setting={"activation": "sigmoid"},
     reading="constant over time",
-    covers="sigmoid hidden units",
+    covers="sigmoid hidden units, zero biases",
     expect=REFUTED(
-        instead="From zero weights derivatives stay constant, namely zero, behind tanh or ReLU units; in a sigmoid net "
-        "they change at every step, equally for all units of a layer.",
+        instead="From zero weights and biases the derivatives by the weights stay constant, namely zero, behind "
+        "tanh or ReLU units; in a sigmoid net they change in the course of training.",
         by="zero_weights_keep_the_derivatives_of_tanh_and_relu_nets_at_zero",
     ),
     sabotage=NO_SIGNAL_FROM_ZERO,
@@ -92,7 +96,7 @@ def zero_weights_keep_the_derivatives_of_a_sigmoid_net_constant(lib: Any, trial:
     needs=NETS,
     cases=[{"activation": "tanh"}, {"activation": "relu"}],
     reading="constant over time",
-    covers="tanh and ReLU hidden units",
+    covers="tanh and ReLU hidden units, zero biases",
     expect=HOLDS,
     sabotage=SIGNALS_FROM_ZERO,
 )
@@ -111,10 +115,10 @@ def zero_weights_keep_the_derivatives_of_tanh_and_relu_nets_at_zero(lib: Any, tr
     needs=NETS,
     setting={"activation": "sigmoid", "hidden": (4,)},
     reading="all entries of all layers",
-    covers="sigmoid hidden units",
+    covers="sigmoid hidden units, zero biases",
     expect=REFUTED(
-        instead="Zero weights make the derivatives of different units of a layer identical; those of different "
-        "inputs or layers differ, unless all are zero as in tanh and ReLU nets.",
+        instead="Zero weights and equal biases make the derivatives of different units of a hidden layer identical; "
+        "those of different inputs or layers differ, unless all are zero as in tanh and ReLU nets with zero biases.",
         by="equal_weights_give_equal_derivatives_to_all_units_of_a_layer",
     ),
     sabotage=NO_SIGNAL_FROM_ZERO,
@@ -135,8 +139,8 @@ def zero_weights_make_all_derivatives_of_a_sigmoid_net_identical(
     reading="all entries of all layers",
     covers="no hidden layer",
     expect=REFUTED(
-        instead="Without a hidden layer the derivatives follow the inputs, which differ.",
-        by="equal_weights_give_equal_derivatives_to_all_units_of_a_layer",
+        instead="Without a hidden layer each derivative is the mean product of its own input with the error.",
+        by="derivatives_without_hidden_layer_follow_the_inputs",
     ),
     sabotage={"a hidden layer of centred sigmoids": {"hidden": instead((4,)), "sigmoid": centred}},
 )
@@ -150,13 +154,40 @@ def zero_weights_make_all_derivatives_of_a_single_layer_identical(
 
 @claim(
     "gfg-32.2",
+    "Without a hidden layer, the derivative at zero weights by the weight of an input is the mean of that input times "
+    "the error.",
+    needs=NETS,
+    reading=CORRECTION,
+    expect=HOLDS,
+    sabotage={
+        "sums where it should average": {"binary_cross_entropy_with_logits": scaled(16)},
+        "random weights": {"zeros": random_in_place_of_zeros},
+    },
+)
+def derivatives_without_hidden_layer_follow_the_inputs(lib: Any, trial: Any) -> Evidence:
+    """Reading: for a net of three inputs and one sigmoid output with zero weights and bias, ∂L/∂w_j is the mean over the
+    16 cases of (1/2 - y)·x_j.
+    Why: the chain rule, with p = 1/2 for every case. 16 products and their sum round on either side."""
+    x, y = random_task(trial)
+    terms = (0.5 - y)[:, None] * x
+    return close(
+        weight_gradients(lib, trial, "sigmoid", 0, ())[0][0],
+        terms.mean(0, keepdim=True),
+        operations=2 * (16 + 4),
+        scale=terms.abs().mean(0, keepdim=True),
+        what="a derivative differs from the mean of input times error",
+    )
+
+
+@claim(
+    "gfg-32.2",
     "Zero weights make all weight derivatives of a tanh or ReLU net identical: they are zero.",
     needs=NETS,
     cases=[
         {"activation": activation, "hidden": hidden} for activation in ("tanh", "relu") for hidden in ((4,), (4, 3))
     ],
     reading="all entries of all layers",
-    covers="tanh and ReLU hidden units",
+    covers="tanh and ReLU hidden units, zero biases",
     expect=HOLDS,
     sabotage={
         "tanh raised by one half": {"tanh": raised},
@@ -186,10 +217,10 @@ def identical_derivatives(lib: Any, trial: Any, activation: str, hidden: tuple[i
     needs=NETS,
     setting={"activation": "sigmoid"},
     reading="all weights of the net",
-    covers="sigmoid hidden units",
+    covers="sigmoid hidden units, zero biases",
     expect=REFUTED(
-        instead="From zero, the incoming weights of all units of a layer stay equal to each other; weights of "
-        "different inputs and of different layers move apart.",
+        instead="From zero weights and equal biases, the incoming weights of all units of a hidden layer stay equal to "
+        "each other; weights of different inputs and of different layers move apart.",
         by="equal_units_stay_equal_for_ever",
     ),
     sabotage=NO_SIGNAL_FROM_ZERO,
@@ -207,7 +238,7 @@ def zero_weights_keep_all_weights_of_a_sigmoid_net_equal(lib: Any, trial: Any, a
     needs=NETS,
     cases=[{"activation": "tanh"}, {"activation": "relu"}],
     reading="all weights of the net",
-    covers="tanh and ReLU hidden units",
+    covers="tanh and ReLU hidden units, zero biases",
     expect=HOLDS,
     sabotage=SIGNALS_FROM_ZERO,
 )
