@@ -42,7 +42,6 @@ def rotate90(x: torch.Tensor, quarter_turns: int) -> torch.Tensor:
     Asked: gfg-19.14, gfg-24.5, gfg-43.1, gfg-43.2, gfg-43.3, gfg-43.4
     Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
-    require_dims("rotate90", 2, x=x)
     _require_integers("rotate90", quarter_turns=quarter_turns)
     return _rotate90(x, quarter_turns=quarter_turns)
 
@@ -59,7 +58,6 @@ def flip(x: torch.Tensor, dim: int) -> torch.Tensor:
     Asked: gfg-19.14, gfg-24.5, gfg-43.1, gfg-43.2, gfg-43.3, gfg-43.6
     Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
-    require_axis("flip", x, dim)
     return _flip(x, axis=dim)
 
 
@@ -76,9 +74,7 @@ def crop(x: torch.Tensor, top: int, left: int, height: int, width: int) -> torch
     Asked: gfg-43.3, gfg-43.5
     Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
-    require_dims("crop", 2, x=x)
     _require_integers("crop", top=top, left=left, height=height, width=width)
-    _require_inside(x, top, left, height, width)
     return _crop(x, top=top, left=left, height=height, width=width)
 
 
@@ -95,7 +91,6 @@ def translate(x: torch.Tensor, dy: int, dx: int, wrap: bool = False) -> torch.Te
     Asked: gfg-24.5, gfg-40.5, gfg-40.6, gfg-43.1, gfg-43.2, gfg-43.3, gfg-43.8
     Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
-    require_dims("translate", 2, x=x)
     _require_integers("translate", dy=dy, dx=dx)
     return _translate(x, down=dy, right=dx, wrap=wrap)
 
@@ -113,7 +108,6 @@ def shear(x: torch.Tensor, by: float) -> torch.Tensor:
     Asked: gfg-43.7
     Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
-    require_dims("shear", 2, x=x)
     if not abs(by) < float("inf"):
         raise ValueError(f"shear got no slope: by={by}, expected a finite number of pixels per row; pass for example 1")
     return _shear(x, by=by)
@@ -134,13 +128,7 @@ def zoom(x: torch.Tensor, factor: float) -> torch.Tensor:
     Asked: gfg-43.3, gfg-43.5
     Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
-    require_floating("zoom", x=x)
-    require_dims("zoom", 2, x=x)
     k, shrinks = _whole_factor(factor)
-    if shrinks and (x.shape[-2] % k or x.shape[-1] % k):
-        raise ValueError(
-            f"zoom got an image without whole blocks: {tuple(x.shape)}, expected sides divisible by {k}; crop it first"
-        )
     return _zoom(x, k=k, shrinks=shrinks)
 
 
@@ -178,7 +166,6 @@ def brightness(x: torch.Tensor, shift: float) -> torch.Tensor:
     Asked: gfg-43.10
     Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
-    require_floating("brightness", x=x)
     return _shift(x, by=shift)
 
 
@@ -195,8 +182,6 @@ def contrast(x: torch.Tensor, factor: float) -> torch.Tensor:
     Asked: gfg-43.10
     Source: Shorten and Khoshgoftaar, A survey on image data augmentation for deep learning (2019).
     """
-    require_floating("contrast", x=x)
-    require_dims("contrast", 2, x=x)
     return _contrast(x, factor=factor)
 
 
@@ -214,8 +199,7 @@ def standardise_forward(x: torch.Tensor) -> tuple[torch.Tensor, Saved]:
     Asked: gfg-43.10
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), section 12.2.1.1.
     """
-    require_floating("standardise", x=x)
-    require_dims("standardise", 2, x=x)
+    _require_images("standardise", x)
     require_axis("standardise", x, -2)
     require_axis("standardise", x, -1)
     flat = x.amax(IMAGE, keepdim=True) == x.amin(IMAGE, keepdim=True)  # (..., 1, 1)
@@ -231,6 +215,7 @@ def standardise_backward(saved: Saved, dy: torch.Tensor) -> tuple[torch.Tensor]:
 
 
 def _rotate90_forward(x: torch.Tensor, *, quarter_turns: int) -> tuple[torch.Tensor, Saved]:
+    _require_images("rotate90", x)
     return _turned(x, quarter_turns), ()
 
 
@@ -245,6 +230,8 @@ def _turned(x: torch.Tensor, quarter_turns: int) -> torch.Tensor:
 
 
 def _flip_forward(x: torch.Tensor, *, axis: int) -> tuple[torch.Tensor, Saved]:
+    require_floating("flip", x=x)
+    require_axis("flip", x, axis)
     return x.flip(axis), ()  # (1)
 
 
@@ -253,6 +240,8 @@ def _flip_backward(saved: Saved, dy: torch.Tensor, *, axis: int) -> tuple[torch.
 
 
 def _crop_forward(x: torch.Tensor, *, top: int, left: int, height: int, width: int) -> tuple[torch.Tensor, Saved]:
+    _require_images("crop", x)
+    _require_inside(x, top, left, height, width)
     return x[..., top : top + height, left : left + width].clone(), (x,)  # (1) (..., height, width)
 
 
@@ -264,6 +253,7 @@ def _crop_backward(
 
 
 def _translate_forward(x: torch.Tensor, *, down: int, right: int, wrap: bool) -> tuple[torch.Tensor, Saved]:
+    _require_images("translate", x)
     return _moved(_moved(x, down, -2, wrap), right, -1, wrap), ()  # (1)
 
 
@@ -283,6 +273,7 @@ def _moved(x: torch.Tensor, steps: int, dim: int, wrap: bool) -> torch.Tensor:
 
 
 def _shear_forward(x: torch.Tensor, *, by: float) -> tuple[torch.Tensor, Saved]:
+    _require_images("shear", x)
     return _slid(x, by), ()  # (1)
 
 
@@ -300,6 +291,11 @@ def _slid(x: torch.Tensor, by: float) -> torch.Tensor:
 
 
 def _zoom_forward(x: torch.Tensor, *, k: int, shrinks: bool) -> tuple[torch.Tensor, Saved]:
+    _require_images("zoom", x)
+    if shrinks and (x.shape[-2] % k or x.shape[-1] % k):
+        raise ValueError(
+            f"zoom got an image without whole blocks: {tuple(x.shape)}, expected sides divisible by {k}; crop it first"
+        )
     return (_blocks(x, k).mean((-3, -1)) if shrinks else _repeated(x, k)), ()  # (2), (1)
 
 
@@ -318,6 +314,7 @@ def _repeated(x: torch.Tensor, k: int) -> torch.Tensor:
 
 
 def _shift_forward(x: torch.Tensor, *, by: float | torch.Tensor) -> tuple[torch.Tensor, Saved]:
+    require_floating("brightness", x=x)
     return x + by, ()  # (1)
 
 
@@ -326,12 +323,18 @@ def _shift_backward(saved: Saved, dy: torch.Tensor, *, by: float | torch.Tensor)
 
 
 def _contrast_forward(x: torch.Tensor, *, factor: float) -> tuple[torch.Tensor, Saved]:
+    _require_images("contrast", x)
     m = x.mean(IMAGE, keepdim=True)  # (..., 1, 1)
     return m + factor * (x - m), ()  # (1)
 
 
 def _contrast_backward(saved: Saved, dy: torch.Tensor, *, factor: float) -> tuple[torch.Tensor]:
     return (factor * dy + (1 - factor) * dy.mean(IMAGE, keepdim=True),)  # (2)
+
+
+def _require_images(name: str, x: torch.Tensor) -> None:
+    require_floating(name, x=x)
+    require_dims(name, 2, x=x)
 
 
 def _require_integers(name: str, **counts: int) -> None:

@@ -187,6 +187,10 @@ def _check_margin(x: torch.Tensor, w: torch.Tensor, labels: torch.Tensor, form: 
             f"margin_scores got shapes that do not fit: x {tuple(x.shape)}, w {tuple(w.shape)}, labels "
             f"{tuple(labels.shape)}, expected (n, d), (c, d), (n)"
         )
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise ValueError(
+            f"margin_scores got labels that are no integers: {labels.dtype}, expected classes; use .long()"
+        )
     if not (margin >= 1 if form == "SphereFace" else margin >= 0):
         raise ValueError(f"margin_scores got a margin out of range: {margin}, expected at least 0 (SphereFace: 1)")
     require_values("margin_scores", f"0 <= label < {w.shape[0]}", (labels >= 0) & (labels < w.shape[0]))

@@ -40,6 +40,8 @@ def batch_norm_forward(
     Source: Ioffe and Szegedy, Batch normalization (2015), algorithm 1.
     """
     _check_features("batch_norm", x, eps, gain=gain, shift=shift)
+    if x.numel() == 0:
+        raise ValueError(f"batch_norm got an empty batch: {tuple(x.shape)}, expected at least one value a feature")
     over = _all_but_features(x)
     centred = x - x.mean(over, keepdim=True)  # (1)
     scale = (centred.square().mean(over, keepdim=True) + eps).rsqrt()  # (1) (1, d, 1...)
@@ -117,7 +119,7 @@ def running_statistics(
     _check_features("running_statistics", x, 0.0, mean=mean, variance=variance)
     if not 0 <= rate <= 1:
         raise ValueError(f"running_statistics got a rate out of range: {rate}, expected 0 <= rate <= 1")
-    if x.numel() // x.shape[1] < 2:
+    if x.numel() < 2 * x.shape[1]:
         raise ValueError(
             f"running_statistics got too few values: shape {tuple(x.shape)}, expected two for each feature"
         )
@@ -289,8 +291,6 @@ def _along(feature: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 def _check_features(name: str, x: torch.Tensor, eps: float, **features: torch.Tensor) -> None:
     require_dims(name, 2, x=x)
     _check_scales(name, x.shape[1], eps, x=x, **features)
-    if x.numel() == 0:
-        raise ValueError(f"{name} got an empty batch: shape {tuple(x.shape)}, expected at least one value a feature")
 
 
 def _check_scales(name: str, d: int, eps: float, *, x: torch.Tensor, **features: torch.Tensor) -> None:

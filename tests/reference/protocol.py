@@ -26,7 +26,8 @@ class Case:
     `constant`: positions of floating inputs that get no gradient, as masks. `stops`: the gradient is meant to stop
     somewhere, so that it is not the derivative of the value. `surrogate`: the gradient is meant to be the derivative of
     this other function, all through (the oracle must give that gradient too). `kinks`: inputs some of which lie where the function has
-    no derivative, for example ties. `bfloat16`: whether torch computes every step in it.
+    no derivative, for example ties. `bfloat16`: whether torch computes every step in it. `samples`: positions of the
+    inputs whose first axis counts samples; None for all that have as many there as the first.
     """
 
     component: Differentiable
@@ -40,6 +41,7 @@ class Case:
     surrogate: Callable[..., torch.Tensor] | None = None
     kinks: tuple[torch.Tensor | None, ...] | None = None
     bfloat16: bool = True
+    samples: tuple[int, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -47,6 +49,14 @@ class Case:
 
     def cast(self, dtype: torch.dtype) -> list[torch.Tensor | None]:
         return [t.to(dtype) if t is not None and t.is_floating_point() else t for t in self.inputs]
+
+    def only(self, count: int) -> Case:
+        """The same with the first samples alone."""
+        first = self.inputs[0]
+        assert first is not None
+        alike = [k for k, t in enumerate(self.inputs) if t is not None and t.dim() and t.shape[0] == first.shape[0]]
+        chosen = alike if self.samples is None else self.samples
+        return self.within([t if t is None or k not in chosen else t[:count] for k, t in enumerate(self.inputs)])
 
     def within(self, inputs: Sequence[torch.Tensor | None]) -> Case:
         """The same at other inputs."""
