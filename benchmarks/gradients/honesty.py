@@ -253,10 +253,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     entries, inside_bar = sum(row["entries"] for row in rows), sum(row["inside"] for row in rows)
     factors = [row["bar_over_error"] for row in rows if row["smooth"] and row["bar_over_error"] is not None]
     share, typical = inside_bar / entries, float(np.median(factors))
-    wide = sum(factor > FACTOR for factor in factors)
+    above = sum(factor > FACTOR for factor in factors)
     print(f"inside their bar: {inside_bar} of {entries} = {100 * share:.3f} % (wanted {100 * INSIDE} %)")
     print(
-        f"bar / error on smooth functions: median {typical:.1f}, above {FACTOR:g} in {wide} of {len(factors)} functions"
+        f"bar / error on smooth functions: median {typical:.1f}, above {FACTOR:g} in {above} of {len(factors)} functions"
     )
     print(
         write(
@@ -266,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             inside=inside_bar,
             share=share,
             median_bar_over_error=typical,
-            above_30=wide,
+            above_30=above,
         )
     )
     return 0 if share >= INSIDE and typical <= FACTOR else 1

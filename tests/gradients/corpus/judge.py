@@ -41,14 +41,14 @@ Judge = Callable[[Entry, torch.dtype], tuple[str, str]]
 
 def judged(judge: Judge, entry: Entry, dtype: torch.dtype) -> Outcome:
     """Run a judge on an entry; an exception is an outcome, not the end of the table."""
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             verdict, detail = judge(entry, dtype)
     except Exception as problem:  # noqa: BLE001  a checker that falls over an entry has missed it
         verdict, detail = "raised", f"{type(problem).__name__}: {problem}"
-    return Outcome(entry, verdict, detail, time.perf_counter() - started)
+    return Outcome(entry, verdict, detail, time.process_time() - started)
 
 
 def assay_check(order: int) -> Judge:
