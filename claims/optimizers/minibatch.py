@@ -78,56 +78,6 @@ def batch_size_and_update_rule_are_independent(lib, trial, one, other):
 
 
 @claim(
-    "gfg-25.1",
-    "The variants of gradient descent differ in the learning rate that they choose.",
-    needs=["sgd", "mean_gradient", "epoch_batches"],
-    given={"seed": seeds()},
-    setting={"rates": {1: 0.05, 4: 0.05, 16: 0.05}},
-    expect=REFUTED(
-        instead="Batch, mini-batch and stochastic descent differ in how many samples make a gradient; the same learning rate serves all three.",
-        by="the_variants_differ_in_the_samples_of_a_gradient",
-    ),
-    sabotage={"each variant with a rate of its own": {"rates": instead({1: 0.01, 4: 0.04, 16: 0.16})}},
-)
-def the_variants_differ_in_their_learning_rate(lib, trial, seed, rates):
-    """Reading: from one point and one gradient, the three variants take steps of different lengths.
-    Why it fails: the update lr·g is the same function of the gradient in all three."""
-    g = torch.randn(1, 3, generator=trial.generator("g", seed), dtype=torch.float64, device=trial.device)
-    steps = [lib.sgd([g], [g], None, lr=lr)[0][0] - g for lr in rates.values()]
-    return differs(steps[0], steps[1], by=1e-9, what="steps of two variants differ by less than 1e-9, by") & differs(
-        steps[1], steps[2], by=1e-9, what="steps of two variants differ by less than 1e-9, by"
-    )
-
-
-@claim(
-    "gfg-25.1",
-    "The variants of gradient descent differ in how many samples make a gradient.",
-    needs=["sgd", "mean_gradient", "epoch_batches"],
-    given={"seed": seeds(), "n": sizes(9, 30)},
-    reading=CORRECTION,
-    expect=HOLDS,
-    sabotage={
-        "the last batch is dropped": {
-            "epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)[:-1] or sound(n, 1)
-        }
-    },
-)
-def the_variants_differ_in_the_samples_of_a_gradient(lib, trial, seed, n):
-    """Reading: with one rate, sizes n, 4 and 1 make 1, ⌈n/4⌉ and n updates an epoch; size n is batch descent to the last bit.
-    Why: the batch size is the only thing in which they differ."""
-    data = gaussian(1, n, 3, trial.generator("data", seed), noise=1.0)
-    counts = tuple(epochs(lib, data, "sgd", size, count=1)[1] for size in (n, 4, 1))
-    whole, _ = epochs(lib, data, "sgd", n, count=4)
-    return equal(counts, (1, -(-n // 4), n), what="updates in an epoch differ") & within(
-        whole,
-        batch_descent(lib, data, torch.zeros_like(whole), lr=0.05, steps=4),
-        1e-14 * (1 + data.y.abs().max()),
-        what="size n differs from batch descent by",
-        why="four steps, each with one rounding of lr·g more",
-    )
-
-
-@claim(
     "gfg-25.8",
     "Mini-batch descent uses a small batch of samples for each gradient and update.",
     needs=["mean_gradient", "epoch_batches"],

@@ -11,40 +11,6 @@ from claims.lab.regression import batch_descent, distance, gaussian, sampled_des
 
 MOST = 128
 
-SCHEDULES = {
-    "constant": lambda step: 0.2,
-    "one over t": lambda step: 1 / (step + 20),
-    "one over t squared": lambda step: 0.05 / (step + 1) ** 2,
-    "one over root t": lambda step: 0.2 / (step + 1) ** 0.5,
-}
-FALLING = ("one over t", "one over t squared", "one over root t")
-
-
-def mean_distance(lib, trial, schedule, noise, steps=1000, runs=60):
-    """Mean squared distance to the optimum at the end of `runs` single-sample descents."""
-    g = trial.generator("settle")
-    data = gaussian(runs, 100, 3, g, noise=noise)
-    start = torch.zeros(runs, 3, dtype=torch.float64, device=trial.device)
-    w = sampled_descent(lib, data, start, rate=SCHEDULES[schedule], steps=steps, size=1, generator=g)
-    return float(distance(w, data.minimiser()).mean())
-
-
-@claim(
-    "ib-22.6",
-    "Steps that shrink from one to the next make stochastic descent settle at the optimum.",
-    needs=["mean_gradient", "sgd"],
-    cases=[{"schedule": name} for name in FALLING],
-    expect=CONDITIONAL(
-        "the rates fall, but their sum is unbounded", within=lambda schedule: schedule != "one over t squared"
-    ),
-    sabotage={"the rate does not fall": {"schedule": instead("constant")}},
-)
-def shrinking_steps_settle_at_the_optimum(lib, trial, schedule):
-    """Reading: after 1000 steps with noise of deviation one, the mean squared distance over 60 runs is below a tenth.
-    Margins: rates 1/t leave about 0.01 and 1/√t about 0.02; a constant 0.2 leaves about 0.2·3/(2 - 1) = 0.6; a summable
-    schedule stops near its start, above 1."""
-    return at_most(mean_distance(lib, trial, schedule, 1.0), 0.1, what="mean squared distance exceeds a tenth by")
-
 
 def well_slope(w):
     """The slope of w⁴ - 4w² + 0.7w, whose deeper well lies at -1.46 and whose shallower one at 1.37."""

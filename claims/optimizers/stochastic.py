@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
-from assay.evidence import at_least, at_most, close, equal
+from assay.claim import CORRECTION, HOLDS, REFUTED, claim
+from assay.evidence import at_most, close, equal
 from assay.sabotage import instead
 from assay.strategies import seeds, sizes
-from claims.lab.regression import Regression, batch_descent, distance, gaussian, sampled_descent
+from claims.lab.regression import batch_descent, distance, gaussian, sampled_descent
 
 MOST = 128  # paired seeds: enough for the sign test at the run's level, see assay/decide/trial.py
 
 
 def zeros(trial, runs, d):
     return torch.zeros(runs, d, dtype=torch.float64, device=trial.device)
-
-
-def ends(lib, trial, g, *, runs, noise, rate, steps, n=100, d=3, size=1):
-    """Squared distance to the optimum after `steps` single-sample updates, for `runs` random data sets: (R,)."""
-    data = gaussian(runs, n, d, g, noise=noise)
-    w = sampled_descent(lib, data, zeros(trial, runs, d), rate=rate, steps=steps, size=size, generator=g)
-    return distance(w, data.minimiser())
 
 
 @claim(
@@ -222,127 +215,4 @@ def to_many_digits_batch_descent_is_sooner(lib, trial, noise):
     Why: batch descent contracts by a constant factor each pass, without a floor."""
     return trial.prefers(
         ten_passes(lib, trial, noise, swap=True), what="win rate of batch descent falls short of one half by", most=MOST
-    )
-
-
-@claim(
-    "ib-22.3",
-    "Stochastic descent suits unconstrained problems best and fails where there are constraints.",
-    needs=["mean_gradient", "sgd"],
-    setting={"project": True},
-    expect=REFUTED(
-        instead="With a projection after each step and a falling rate, stochastic descent reaches the constrained optimum as well.",
-        by="projected_stochastic_descent_reaches_the_constrained_optimum",
-    ),
-    sabotage={"leaves out the projection": {"project": instead(False)}},
-)
-def stochastic_descent_fails_under_constraints(lib, trial, project):
-    """Reading: under the constraint |w| <= 1, stochastic descent ends outside the ball or a tenth away from the constrained optimum.
-    Why it fails: projecting onto a convex set never lengthens the distance to a point of the set."""
-    outside, off = constrained_end(lib, trial, project)
-    return at_least(max(outside, off), 0.1, what="the worse of violation and distance stays below a tenth by")
-
-
-@claim(
-    "ib-22.3",
-    "Projected stochastic descent reaches the constrained optimum.",
-    needs=["mean_gradient", "sgd"],
-    reading=CORRECTION,
-    setting={"project": True},
-    expect=HOLDS,
-    sabotage={"leaves out the projection": {"project": instead(False)}},
-)
-def projected_stochastic_descent_reaches_the_constrained_optimum(lib, trial, project):
-    """Reading: with 1/t steps and a projection after each, 1000 steps end inside the ball and within a tenth of the optimum, 50 runs.
-    Margin: the mean squared distance after t steps is of order σ²/t, here about 0.0003, far below the allowed 0.01."""
-    outside, off = constrained_end(lib, trial, project)
-    return at_most(outside, 1e-12, what="the end lies outside the ball by") & at_most(
-        off, 0.1, what="root mean squared distance exceeds a tenth by"
-    )
-
-
-def constrained_end(lib, trial, project):
-    """Violation of |w| <= 1 and root mean squared distance to the constrained optimum, over 50 runs of projected stochastic descent."""
-    g = trial.generator("constrained")
-    x = torch.randn(50, 200, 2, generator=g, dtype=torch.float64, device=trial.device)
-    y = (x @ x.new_tensor([[3.0], [1.0]]))[..., 0] + 0.3 * torch.randn(
-        50, 200, generator=g, dtype=torch.float64, device=trial.device
-    )
-    data = Regression(x, y)
-    w = zeros(trial, 50, 2)
-    for step in range(1000):
-        w = sampled_descent(lib, data, w, rate=lambda _, t=step: 1 / (t + 20), steps=1, size=1, generator=g)
-        w = w / w.norm(dim=-1, keepdim=True).clamp_min(1.0) if project else w
-    best = on_the_circle(data)
-    return float((w.norm(dim=-1) - 1).max()), float(distance(w, best).mean().sqrt())
-
-
-def on_the_circle(data):
-    """The constrained optimum (R, 2) by scanning the circle, where it lies when the free optimum is outside."""
-    angle = torch.arange(7200, dtype=torch.float64, device=data.x.device) * (torch.pi / 3600)
-    circle = torch.stack([angle.cos(), angle.sin()], -1)
-    losses = (data.x @ circle.mT - data.y[..., None]).square().mean(-2)
-    return circle[losses.argmin(-1)]
-
-
-@claim(
-    "ib-22.4",
-    "Near the minimum stochastic descent does not settle but keeps bouncing.",
-    needs=["mean_gradient", "sgd"],
-    setting={"noise": 1.0, "lr": 0.05, "steps": 300},
-    expect=HOLDS,
-    sabotage={
-        "noise-free targets": {"noise": instead(0.0)},
-        "never moves": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=0.0)},
-    },
-)
-def stochastic_descent_keeps_bouncing(lib, trial, noise, lr, steps):
-    """Reading: 300 steps after the start, the point still moves by more than a hundredth within 20 steps, and stays more than a
-    hundredth away from the optimum, on average.
-    Why: single-sample gradients have variance at the optimum, so the mean squared distance has a floor proportional to lr."""
-
-    def moved(runs, g):
-        data = gaussian(runs, 100, 3, g, noise=noise)
-        w = sampled_descent(lib, data, zeros(trial, runs, 3), rate=lambda step: lr, steps=steps, size=1, generator=g)
-        later = sampled_descent(lib, data, w, rate=lambda step: lr, steps=20, size=1, generator=g)
-        return torch.minimum(distance(w, later), distance(later, data.minimiser())).sqrt()
-
-    return trial.exceeds(
-        moved,
-        floor=0.01,
-        detects=0.05,
-        spread=0.1,
-        what="mean movement long after the start falls short of a hundredth by",
-        most=4096,
-    )
-
-
-@claim(
-    "ib-22.5",
-    "The parameters that stochastic descent finds are good but not optimal.",
-    needs=["mean_gradient", "sgd"],
-    also=["ib-22.14"],
-    setting={"noise": 1.0},
-    expect=CONDITIONAL(
-        "the samples disagree at the optimum", within={"noise": instead(1.0)}, beyond={"noise": instead(0.0)}
-    ),
-    sabotage={"never moves": {"sgd": lambda sound: lambda p, g, s, *, lr: sound(p, g, s, lr=0.0)}},
-)
-def stochastic_descent_ends_good_not_optimal(lib, trial, noise):
-    """Reading: after 300 steps of rate 0.05 the squared distance is below a tenth of the start's but above 1e-6, on average.
-    Why the condition: where every sample is fitted exactly, all gradients vanish at the optimum and the floor with them."""
-
-    def far(runs, g):
-        return ends(lib, trial, g, runs=runs, noise=noise, rate=lambda step: 0.05, steps=300)
-
-    good = trial.exceeds(
-        lambda n, g: 0.6 - far(n, g),
-        floor=0.0,
-        detects=0.3,
-        spread=0.3,
-        what="mean squared distance exceeds 0.6 by",
-        most=4096,
-    )
-    return good & trial.exceeds(
-        far, floor=1e-6, detects=0.03, spread=0.1, what="mean squared distance falls short of 1e-6 by", most=4096
     )
