@@ -15,7 +15,8 @@ import torch
 from assay.evidence import gamma
 from reference.differentiable import Differentiable
 from tests.reference.protocol import DTYPES, Case, draw
-from tests.reference.registry import CASES, components, fullest
+from tests.reference.registry import CASES, cases_of, components, fullest
+from tests.reference.test_gradients import checked
 
 POWER = {torch.float64: 400, torch.float32: 50}
 Change = Callable[[torch.Tensor], torch.Tensor]
@@ -167,6 +168,28 @@ def test_a_value_that_overflows_on_the_way_is_seen() -> None:
     case = Case(naive, (draw(3, 4),), lambda x: torch.linalg.vector_norm(x, dim=-1) * 2.0**200)
     assert outcome(naive, HOSTILE["large"](case)) == "not finite"
     assert outcome(case.oracle, HOSTILE["large"](case)) == "finite"
+
+
+SMOOTH = [name for name in components() if all(case.kinks is None for case in cases_of(components()[name]).values())]
+SINGULAR = {
+    ("boxes.box_area", "zeros"): "a box without sides lies at the edge of the domain",
+    ("boxes.box_area", "ties"): "a box without sides lies at the edge of the domain",
+    ("embeddings.unit_length", "zeros"): "a vector of no length has no direction",
+}
+
+
+@pytest.mark.parametrize("kind", ["zeros", "ties"])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_a_component_without_declared_kinks_has_none_at_zeros_and_ties(name: str, kind: str) -> None:
+    case = HOSTILE[kind](fullest(components()[name]))
+    if name not in UNUSUAL[kind]:
+        report = checked(case, variations=False)
+        assert report.verdict == ("unresolved" if (name, kind) in SINGULAR else "agrees"), report.explain()
+
+
+def test_an_undeclared_kink_is_seen() -> None:
+    case = CASES["activations: relu"]
+    assert checked(HOSTILE["zeros"](case), variations=False).verdict == "kink"
 
 
 LAYOUTS: dict[str, Change] = {
