@@ -30,7 +30,7 @@ def makes_up(n: Term, K: Term, s: Term, p: Term) -> Term:
     needs=["max_pool2d", "average_pool2d"],
     setting={"layers": every_layer},
     expect=CONDITIONAL(
-        "the stride is at least 2, or the padding p leaves 2p <= K - 2",
+        "the stride is at least 2 on a map of at least 3 pixels, or the padding p leaves 2p <= K - 2",
         within={"layers": instead(takes_away)},
         beyond={"layers": instead(makes_up)},
     ),
@@ -41,7 +41,7 @@ def makes_up(n: Term, K: Term, s: Term, p: Term) -> Term:
     },
 )
 def pooling_makes_maps_smaller(lib: Any, trial: Trial, layers: Any) -> Evidence:
-    """Reading: ⌊(n + 2p - K)/s⌋ + 1 < n, with padding of at most half the window.
+    """Reading: ⌊(n + 2p - K)/s⌋ + 1 < n, with padding of at most half the window (not pooling to a size asked for).
     Why: windows 2 or more apart halve the size at least; a 3x3 window with stride 1 and padding 1, or a window of one
     pixel, keeps it, and a 2x2 window with stride 1 and padding 1 enlarges it."""
 

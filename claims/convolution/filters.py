@@ -120,19 +120,16 @@ def the_slope_of_a_kernel_adds_upstream_times_patch(lib: Any, trial: Trial, C: i
     return close(dw, expected, operations=2 * (dy[0].numel() + 1), scale=scale, what="slope of the kernel differs by")
 
 
-IMAGES, STARTS, STEPS = 24, 32, 160
+IMAGES, STARTS, STEPS = 24, 128, 160
 
 
 def _planted(lib: Any, trial: Trial) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Bright images x (IMAGES, 1, 6, 6), maps y (IMAGES, 1, 4, 4) of a planted filter, and starts w (STARTS, 1, 3, 3).
-
-    Half of the starts lean to positive weights and half to negative ones, by three quarters of their spread.
-    """
+    """Images x (IMAGES, 1, 6, 6) of pixels from 0.25 to 1.25, maps y (IMAGES, 1, 4, 4) of a planted filter, and standard normal starts w
+    (STARTS, 1, 3, 3)."""
     generator = trial.generator("images")
-    x = torch.rand(IMAGES, 1, 6, 6, generator=generator, dtype=torch.float64, device=trial.device)
+    x = 0.25 + torch.rand(IMAGES, 1, 6, 6, generator=generator, dtype=torch.float64, device=trial.device)
     y = lib.conv2d(x, trial.normal(1, 1, 3, 3, stream="planted").abs()).detach()
-    lean = 0.75 - 1.5 * (torch.arange(STARTS, device=trial.device) % 2)
-    return x, y, trial.normal(STARTS, 1, 3, 3, stream="starts") + lean[:, None, None, None]
+    return x, y, trial.normal(STARTS, 1, 3, 3, stream="starts")
 
 
 def _losses_in_training(lib: Any, trial: Trial, activation: Any) -> torch.Tensor:
@@ -179,7 +176,7 @@ def _spread_of_starts(losses: torch.Tensor, title: str) -> Any:
     },
 )
 def descent_of_a_kernel_lowers_the_loss(lib: Any, trial: Trial) -> Evidence:
-    """Reading: the loss of a kernel that is to give a planted one's maps falls in every step, by 99 % in 160.
+    """Reading: the loss of a kernel that is to give a planted one's maps falls in every step, by 95 % in 160.
     Why: the loss is a convex quadratic of the weights, and the rate is below one over its largest curvature."""
     losses = _losses_in_training(lib, trial, lambda z: z)
     rises = (losses[1:] - losses[:-1]).clamp_min(0)
@@ -187,7 +184,7 @@ def descent_of_a_kernel_lowers_the_loss(lib: Any, trial: Trial) -> Evidence:
     floor = gamma(2 * (16 * IMAGES + 2 * 10), losses.dtype) * losses[0].max()
     return (
         at_most(rises, floor, what="loss rises in a step by")
-        & at_most(losses[-1] / losses[0], 0.01, what="share of the loss left exceeds one per cent by")
+        & at_most(losses[-1] / losses[0], 0.05, what="share of the loss left exceeds five per cent by")
     ).with_figure(_spread_of_starts(losses, "Loss of a kernel that is to become a planted one"))
 
 
@@ -204,10 +201,10 @@ def descent_of_a_kernel_lowers_the_loss(lib: Any, trial: Trial) -> Evidence:
     sabotage={"leaves out the nonlinearity": {"relu": lambda sound: lambda z: z}},
 )
 def training_finds_the_best_kernel(lib: Any, trial: Trial) -> Evidence:
-    """Reading: behind a relu, too, every start ends below one per cent of its loss; the planted filter has loss zero.
+    """Reading: behind a relu, too, every start ends below five per cent of its loss; the planted filter has loss zero.
     Why: it fails because a kernel with negative answers everywhere has slope zero and never moves."""
     losses = _losses_in_training(lib, trial, lib.relu)
-    left = at_most(losses[-1] / losses[0], 0.01, what="share of the loss left exceeds one per cent by")
+    left = at_most(losses[-1] / losses[0], 0.05, what="share of the loss left exceeds five per cent by")
     return left.with_figure(_spread_of_starts(losses, "Loss of a kernel behind a relu"))
 
 
@@ -224,10 +221,12 @@ def training_finds_the_best_kernel(lib: Any, trial: Trial) -> Evidence:
     },
 )
 def where_training_of_a_kernel_ends_depends_on_its_start(lib: Any, trial: Trial) -> Evidence:
-    """Reading: of 32 starts some reach a loss below one per cent, and some keep all of theirs.
-    Why: with bright images negative weights give negative answers everywhere, whose slope behind a relu is zero."""
+    """Reading: of 128 starts some reach a loss below five per cent, and some keep all of theirs.
+    Why: on pixels of mean 0.75 and deviation 0.29 a kernel gives negative answers everywhere, and has slope zero behind
+    a relu, when its weights add up to less than about -1.1 times their length: some 14 % of normal starts, and none of
+    128 with probability 4e-9."""
     losses = _losses_in_training(lib, trial, lib.relu)
     left = losses[-1] / losses[0]
-    return at_most(left.min(), 0.01, what="best start keeps more than one per cent of its loss by") & at_least(
+    return at_most(left.min(), 0.05, what="best start keeps more than five per cent of its loss by") & at_least(
         left.max(), 1.0, what="worst start falls below its first loss by"
     )

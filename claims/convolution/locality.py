@@ -175,6 +175,7 @@ def by_shape(side: int, device: torch.device) -> torch.Tensor:
     needs=["conv2d", "relu", "global_average_pool"],
     setting={"images": by_place},
     kind="existence",
+    reading="there are such tasks",
     expect=HOLDS,
     sabotage={
         "classes by shape": {"images": instead(by_shape)},

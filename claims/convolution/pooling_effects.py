@@ -133,8 +133,11 @@ def work(y: torch.Tensor, w: torch.Tensor) -> int:
     "gfg-40.3",
     "After pooling, the rest of the net computes less and stores less, the pooling itself counted in.",
     needs=["max_pool2d", "conv2d"],
-    given={"n": sizes(4, 16), "channels": sizes(1, 4), "size": sizes(2, 3), "stride": sizes(1, 3)},
-    expect=CONDITIONAL("the pooling steps by at least two pixels", within=lambda stride, **_: stride >= 2),
+    given={"n": sizes(7, 20), "channels": sizes(1, 4), "size": sizes(2, 7), "stride": sizes(1, 3)},
+    expect=CONDITIONAL(
+        "the pooling steps by at least two pixels, and its windows are at most three pixels wide",
+        within=lambda size, stride, **_: stride >= 2 and size <= 3,
+    ),
     sabotage={
         "every pixel kept": {"max_pool2d": with_arguments(size=1, stride=1)},
     },
@@ -142,7 +145,8 @@ def work(y: torch.Tensor, w: torch.Tensor) -> int:
 def pooling_saves_work_and_memory(lib: Any, trial: Trial, n: int, channels: int, size: int, stride: int) -> Evidence:
     """Reading: comparisons of the pooling plus multiply-adds of a following 3x3 convolution are fewer than the
     multiply-adds without pooling, and so are the stored numbers behind the first map.
-    Why: counts, read from the shapes that the implementation gives; K² - 1 comparisons for each pooled entry."""
+    Why: counts, read from the shapes that the implementation gives; K² - 1 comparisons for each pooled entry, which
+    windows of 7x7 pixels make more than one channel saves. Operations are counted, no seconds."""
     x = torch.zeros(channels, n, n, device=trial.device)
     w = torch.zeros(channels, channels, 3, 3, device=trial.device)
     pooled = lib.max_pool2d(x, size=size, stride=stride)

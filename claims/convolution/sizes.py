@@ -220,7 +220,8 @@ def the_width_of_an_image_is_its_number_of_columns(lib: Any, trial: Trial, rows:
     return equal((high, wide), (rows, columns - 3), what="output shape differs")
 
 
-STACK = {"n": sizes(11, 16), "K": sizes(1, 3), "s": sizes(1, 2), "F": sizes(1, 4), "depth": sizes(1, 3)}
+LAYERS = {"n": sizes(11, 16), "K": sizes(2, 3), "s": sizes(1, 2), "F": sizes(1, 4)}
+STACK = LAYERS | {"depth": sizes(2, 3)}
 
 
 def _output_of_stack(conv2d: Any, n: int, K: int, s: int, F: int, depth: int, device: torch.device) -> Any:
@@ -237,25 +238,49 @@ def _output_of_stack(conv2d: Any, n: int, K: int, s: int, F: int, depth: int, de
     "What the formula gives is the output shape of the whole convolutional model.",
     needs=["conv2d"],
     given=STACK,
+    reading="height and width of the whole model",
     expect=REFUTED(
         instead="The formula gives height and width of one layer's output; a model's shape follows by applying it "
         "layer by layer, and its number of channels is the number of filters of the last layer.",
         by="the_shape_of_a_model_follows_layer_by_layer",
     ),
     sabotage={
-        "one layer with as many filters as the image has channels": {
-            "where": lambda F, depth, **rest: F == 2 and depth == 1
-        }
+        "one layer only": {"depth": instead(1)},
+        "kernels of one pixel at stride one": {"K": instead(1), "s": instead(1)},
     },
 )
 def the_size_formula_gives_the_shape_of_the_model(
     lib: Any, trial: Trial, n: int, K: int, s: int, F: int, depth: int
 ) -> Evidence:
-    """Reading: (channels of the image, out, out) with out from the formula is the shape that a stack puts out.
-    Why: it fails because each further layer shrinks the maps again and the channels become the number of filters."""
+    """Reading: ⌊(n + 2p - K)/s⌋ + 1, with the numbers of the image and of the first layer, is the height and width that
+    a model of two or three layers puts out.
+    Why: it fails because each further layer shrinks the maps again."""
     shape = _output_of_stack(lib.conv2d, n, K, s, F, depth, trial.device)
     out = window_count(n, K, s, 0)
-    return equal((2, out, out), shape, what="shape of the model differs from the formula")
+    return equal((out, out), shape[-2:], what="height and width of the model differ from the formula")
+
+
+@claim(
+    "gfg-42.11",
+    "The formula gives height and width of the output of a model of one layer.",
+    needs=["conv2d"],
+    given=LAYERS,
+    setting={"depth": 1},
+    reading="height and width of one layer",
+    expect=HOLDS,
+    sabotage={
+        "a second layer": {"depth": instead(2)},
+        "ignores the stride": {"conv2d": with_arguments(stride=1)},
+    },
+)
+def the_size_formula_gives_height_and_width_of_one_layer(
+    lib: Any, trial: Trial, n: int, K: int, s: int, F: int, depth: int
+) -> Evidence:
+    """Reading: ⌊(n + 2p - K)/s⌋ + 1 on both axes; the third number of the shape, the filters, is not in the formula.
+    Why: it counts the windows of that layer."""
+    shape = _output_of_stack(lib.conv2d, n, K, s, F, depth, trial.device)
+    out = window_count(n, K, s, 0)
+    return equal((out, out), shape[-2:], what="height and width of the layer differ from the formula")
 
 
 @claim(

@@ -53,6 +53,7 @@ def smaller_than_the_rest(n: Any, K: Any, s: Any, p: Any, extra: Any = 0) -> Any
     needs=["conv_transpose2d"],
     cases=GROWING,
     exhaustive=True,
+    also=["gfg-44.3"],
     expect=CONDITIONAL(
         "twice the padding is less than K - 1 + (s - 1)(n - 1) + output padding", within=smaller_than_the_rest
     ),

@@ -49,7 +49,7 @@ def the_enlarged_map_has_more_pixels(lib: Any, trial: Trial, K: int, s: int) -> 
     reading="more information",
     expect=REFUTED(
         instead=(
-            "It has more pixels but no more independent numbers than its input: what the input lacks, it lacks too."
+            "It has more pixels but no more independent numbers than its input; what it adds, its weights brought along."
         ),
         by="the_enlarged_map_knows_no_more_than_its_input",
     ),
@@ -97,9 +97,11 @@ def the_enlarged_map_knows_no_more_than_its_input(lib: Any, trial: Trial, w: tor
     "A transposed convolution with equal weights turns an even surface into an even surface.",
     needs=["conv_transpose2d"],
     cases=[{"K": K, "s": s} for s in (1, 2, 3) for K in range(s, 7)],
-    reading="right detail",
+    reading="no pattern of its own",
     exhaustive=True,
-    expect=CONDITIONAL("the stride divides the kernel's size", within=lambda K, s: K % s == 0),
+    expect=CONDITIONAL(
+        "the weights are equal and the stride divides the kernel's size", within=lambda K, s: K % s == 0
+    ),
     sabotage={
         "stride ignored": {"conv_transpose2d": ignoring("stride")},
         "kernel with a hole": {"conv_transpose2d": lambda sound: lambda x, w, **hyper: sound(x, punched(w), **hyper)},
@@ -204,9 +206,7 @@ def the_remainder_brings_the_size_back(lib: Any, trial: Trial, remainder: Callab
     given={"x": normals((1, 6, 6)), "w": normals((1, 1, 3, 3))},
     reading="opposite as maps",
     expect=REFUTED(
-        instead=(
-            "It is the transpose of the convolution's matrix, not its inverse: the size comes back, the pixels do not."
-        ),
+        instead=("It is the transpose of the convolution's matrix, not its inverse."),
         by="a_transposed_convolution_is_the_adjoint",
     ),
     sabotage={"a single weight of one": {"w": lambda w: torch.ones_like(w[..., :1, :1])}},

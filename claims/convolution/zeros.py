@@ -11,7 +11,6 @@ from assay.decide.trial import Trial
 from assay.evidence import Evidence, at_least, close, equal
 from assay.sabotage import instead
 from assay.strategies import sizes
-from claims.convolution.sizes import shape_of
 from claims.lab.sliding import matches_dot_products
 
 
@@ -200,6 +199,10 @@ def _in_all(x: torch.Tensor, p: int) -> torch.Tensor:
     return _extended(x, p // 2, p - p // 2)
 
 
+def _on_one_side(x: torch.Tensor, p: int) -> torch.Tensor:
+    return _extended(x, 2 * p, 0)
+
+
 @claim(
     "gfg-42.5",
     "In the formula p is the number of layers of zeros put on each side.",
@@ -209,6 +212,8 @@ def _in_all(x: torch.Tensor, p: int) -> torch.Tensor:
     expect=HOLDS,
     sabotage={
         "p layers in all": {"surround": instead(_in_all)},
+        "all 2p on one side": {"surround": instead(_on_one_side)},
+        "layers of ones": {"surround": instead(lambda x, p: _on_every_side(x - 1, p) + 1)},
         "one layer too many": {"surround": instead(lambda x, p: _extended(x, p + 1, p + 1))},
     },
 )
@@ -216,10 +221,11 @@ def p_counts_the_layers_of_zeros_on_each_side(
     lib: Any, trial: Trial, rows: int, columns: int, K: int, p: int, surround: Any
 ) -> Evidence:
     """Reading: padding by p makes the layer work on an image of I + 2p rows and columns, p of them zeros on each side.
-    Why: the formula's numerator I + 2p - K counts the zeros of both sides."""
-    wide = surround(torch.ones(1, rows, columns, dtype=torch.float64, device=trial.device), p)
-    padded = shape_of(lib.conv2d, rows, columns, K, K, trial.device, padding=p)
-    plain = shape_of(lib.conv2d, wide.shape[-2], wide.shape[-1], K, K, trial.device)
-    return equal(padded, plain, what="shape differs from that of the image with its zeros") & equal(
-        tuple(wide.shape[-2:]), (rows + 2 * p, columns + 2 * p), what="image with its zeros is not I + 2p long"
-    )
+    Why: the formula's numerator I + 2p - K counts the zeros of both sides; values tell the sides apart, sizes do not."""
+    x, w = trial.normal(1, rows, columns, stream="x"), trial.normal(1, 1, K, K, stream="w")
+    wide, y = surround(x, p), lib.conv2d(x, w, padding=p)
+    size = tuple(n - K + 1 for n in wide.shape[-2:])
+    same_size = equal(tuple(y.shape[-2:]), size, what="shape differs from that of the image with its zeros")
+    if tuple(y.shape[-2:]) != size:
+        return same_size
+    return same_size & matches_dot_products(y, wide, w, what="output differs from that of the image with its zeros by")
