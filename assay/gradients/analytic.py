@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,15 @@ EXPECTED_FAILURES = (
     AttributeError,
     NotImplementedError,
 )
+
+# How autograd refuses a gradient whose shape does not fit its input.
+INVALID = re.compile(
+    r"Function (\w+) returned an invalid gradient at index (\d+) - got (\[[\d, ]*\]) but expected shape compatible with (\[[\d, ]*\])"
+)
+
+
+class WrongShapeError(GradientInputError):
+    """The backward returned a gradient of a shape that does not fit its input: a mistake of the backward, not of its user."""
 
 
 class Analytic:
@@ -101,7 +111,17 @@ class Analytic:
                 )
             )
         except EXPECTED_FAILURES as error:
+            refused = INVALID.search(str(error))
+            if refused is not None:
+                raise WrongShapeError(self._misshapen(*refused.groups())) from error
             raise GradientInputError(_raised(f"the backward of {self.target.label}", error)) from error
+
+    def _misshapen(self, function: str, index: str, given: str, like: str) -> str:
+        """A sentence on a gradient that autograd refused; it counts the inputs of the autograd.Function, which may be an inner one."""
+        names, k = self.target.names, int(index)
+        own = function.removesuffix("Backward") == self.target.label and k < len(names)
+        which = f"the gradient of {names[k]}" if own else f"gradient number {k} of {function}"
+        return f"{which} has the wrong shape: {given}, expected {like}"
 
     def _called(self, cotangents: Sequence[Tensor | None]) -> list[Any]:
         assert self.target.backward is not None

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 
+from assay.gradients.analytic import WrongShapeError
 from assay.gradients.conjugate import KIND, conjugate_convention
 from assay.gradients.diagnose import guess
 from assay.gradients.examination import Examination
@@ -16,7 +17,7 @@ from assay.gradients.float32 import float32_twin
 from assay.gradients.records import Finding, InputEntries, Verdict
 from assay.gradients.report import GradientReport
 from assay.gradients.second import second_order
-from assay.gradients.target import Inputs, resolve
+from assay.gradients.target import Inputs, Target, resolve
 from assay.gradients.variations import allowed, varied
 
 Mode = Literal["reverse", "forward", "batched"]
@@ -60,7 +61,10 @@ def check_gradient(
     started = time.perf_counter()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        check = Examination(target, seed, probes or 2, tolerance or 0.0, constraint, surrogate)
+        try:
+            check = Examination(target, seed, probes or 2, tolerance or 0.0, constraint, surrogate)
+        except WrongShapeError as error:
+            return _misshapen(target, error, seed, line, time.perf_counter() - started)
         records = check.compare(entries == "all")
         findings = _findings(
             check, order, modes, False if any(record.wrong_count for record in records) else variations
@@ -87,6 +91,14 @@ def _report(
         forwards=check.forwards,
         seconds=seconds,
     )
+
+
+def _misshapen(target: Target, error: WrongShapeError, seed: int, line: str, seconds: float) -> GradientReport:
+    """The report on a backward whose gradient autograd refuses to take."""
+    return GradientReport(
+        target=target.label, verdict="differs", entries=(), findings=(Finding("shape", "wrong", str(error)),), guess="",
+        seed=seed, line=line, forwards=3, seconds=seconds,
+    )  # fmt: skip
 
 
 def repeated(label: str, asked: Mapping[str, tuple[Any, Any]], seed: int) -> str:

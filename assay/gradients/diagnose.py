@@ -13,6 +13,8 @@ from assay.gradients.table import WRONG, Table
 
 # Two numbers are called the same pattern when they agree to six digits, far above the bars of a table.
 SAME = 1e-6
+# So few wrong entries are named one by one; a slice of which so large a share is wrong counts as wrong.
+FEW, MOSTLY = 3, 0.9
 Array = numeric.Array
 
 
@@ -115,22 +117,23 @@ def _other_input(comparison: Comparison, table: Table, a: Array, n: Array) -> st
 
 
 def _part(comparison: Comparison, table: Table) -> str:
-    """Only some slices of one axis of the input (or of the output) are wrong."""
-    wrong = table.status == WRONG
+    """Only some entries of the input, or some slices of one of its axes, are wrong."""
     target = comparison.sampler.target
-    shape = target.inputs[table.position].shape
-    name = target.names[table.position]
-    columns = wrong.any(0)
-    if columns.size == int(np.prod(shape)) and len(shape) and columns.any() and not columns.all():
-        grid = columns.reshape(shape)
-        for axis, size in enumerate(shape):
-            hit = grid.any(axis=tuple(k for k in range(len(shape)) if k != axis))
-            if size > 1 and hit.sum() == 1:
-                return f"only index {int(hit.argmax())} along axis {axis} of {name} is wrong"
-            if size > 2 and hit.sum() == size - 1:
-                return f"only index {int((~hit).argmax())} along axis {axis} of {name} is right: the other ones are treated as it is, or stale"
-        if columns.sum() == 1:
-            return f"only one entry of {name} is wrong, {where(int(columns.argmax()), target.inputs[table.position])}"
+    value, name = target.inputs[table.position], target.names[table.position]
+    columns = (table.status == WRONG).any(0)
+    if columns.size != int(np.prod(value.shape)) or not len(value.shape) or not columns.any() or columns.all():
+        return ""
+    places = np.flatnonzero(columns)
+    if places.size <= FEW and places.size < columns.size / 2:
+        named = ", ".join(f"{name}{where(int(k), value)}" for k in places)
+        return f"out of {columns.size} entries only {named} {'is' if places.size == 1 else 'are'} wrong"
+    grid = columns.reshape(value.shape)
+    for axis, size in enumerate(value.shape):
+        share = grid.mean(axis=tuple(k for k in range(grid.ndim) if k != axis))
+        if size > 1 and (share > 0).sum() == 1:
+            return f"only index {int(share.argmax())} along axis {axis} of {name} is wrong"
+        if size > 2 and (share >= MOSTLY).sum() == size - 1 and (share == 0).sum() == 1:
+            return f"only index {int(share.argmin())} along axis {axis} of {name} is right: the other ones are treated as it is, or stale"
     return ""
 
 

@@ -65,7 +65,7 @@ def check_module(
             return _large(target, module, seed, probes or 1, training is None, progress)
         report = check_gradient(checked, inputs, probes=probes, seed=seed, device=device, **options)
     report = replace(report, target=name, line=f"check_module({name}, inputs, seed={seed})")
-    if training is not None:
+    if training is not None or report.verdict == "differs":
         return report
     with mode(module, not module.training):
         finding = _other_mode(

@@ -91,7 +91,8 @@ class GradientReport:
         if self.verdict != "differs":
             return self.explain()
         if not bad:
-            return f"{self.target}: the gradient agrees with the derivative, but not everything else is as it must be"
+            kinds = ", ".join(dict.fromkeys(finding.kind for finding in self.wrong))
+            return f"{self.target}: the backward is wrong ({kinds})"
         names = ", ".join(e.name for e in bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "")
         return f"{self.target}: the gradient with respect to {names} is not the derivative"
 

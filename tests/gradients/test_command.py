@@ -10,6 +10,7 @@ import torch
 
 from assay.gradients import assert_gradients, check_gradient
 from assay.gradients.command import gradcheck_command
+from assay.gradients.page import heat_map
 
 SOURCE = '''
 import torch
@@ -62,6 +63,43 @@ def integer(x):
 
 def two(x, w):
     return x * w
+
+class Swapped(torch.autograd.Function):
+    """The gradient of w is transposed, which autograd refuses where w is not square."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return x @ w
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, w = ctx.saved_tensors
+        return dy @ w.T, dy.T @ x
+
+class needy(torch.nn.Module):
+    def __init__(self, size):
+        super().__init__()
+
+def raises(x):
+    raise ValueError("two\\nlines")
+
+def number(x):
+    return 3.0
+
+CALLS = iter(range(10**6))
+
+def flips(x):
+    return x * next(CALLS)
+
+def nan(x):
+    return x * float("nan")
+
+def broken(x):
+    return x
+
+def broken_inputs():
+    raise RuntimeError("nothing here")
 '''
 
 
@@ -82,7 +120,18 @@ def written_source(tmp_path: Path) -> str:
         ("net", ["input=float64[4,3]"], 0),
         ("relu", None, 3),
         ("integer", ["x=float64[3]"], 2),
+        ("Swapped", ["w=float64[4,3]", "x=float64[3,4]"], 1),
+        ("two", ["w=float64[3]", "x=float64[3]"], 0),
         ("two", ["x=float64[3]"], 2),
+        ("two", ["x=float64[3]", "v=float64[3]"], 2),
+        ("two", ["x=int64[3]", "w=int64[3]"], 2),
+        ("two", ["x=float64[3]", "w=float64[4]"], 2),
+        ("raises", ["x=float64[3]"], 2),
+        ("number", ["x=float64[3]"], 2),
+        ("flips", ["x=float64[3]"], 2),
+        ("nan", ["x=float64[3]"], 2),
+        ("broken", None, 2),
+        ("needy", ["x=float64[3]"], 2),
         ("two", None, 2),
         ("Right", ["x=nonsense"], 2),
         ("absent", None, 2),
@@ -103,6 +152,37 @@ def test_a_wrong_layer_norm_is_explained(source: str, capsys: pytest.CaptureFixt
     for words in ("differs", "d y[", "measured", "±", "term", "smallest failing input", "reproduce"):
         assert words in shown
     assert len(shown.splitlines()) <= 24
+
+
+def test_the_command_that_repeats_it_is_printed(source: str, capsys: pytest.CaptureFixture[str]):
+    assert gradcheck_command(f"{source}:LayerNorm", input=["x=float64[3,4]"], order=2, seed=7) == 1
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.strip() == f"reproduce: assay gradcheck {source}:LayerNorm --input 'x=float64[3,4]' --order 2 --seed 7"
+
+
+def test_a_gradient_of_the_wrong_shape_is_a_finding(source: str, capsys: pytest.CaptureFixture[str]):
+    assert gradcheck_command(f"{source}:Swapped", input=["w=float64[4,3]", "x=float64[3,4]"]) == 1
+    assert "the gradient of w has the wrong shape: [3, 4], expected [4, 3]" in capsys.readouterr().out
+
+
+def test_a_file_that_fails_when_it_is_run_is_bad_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "failing.py"
+    path.write_text("x = 1 / 0\n", encoding="utf-8")
+    assert gradcheck_command(f"{path}:x") == 2
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_the_page_is_for_light_and_dark_and_colours_what_stands_out(source: str, tmp_path: Path):
+    page = tmp_path / "report.html"
+    gradcheck_command(f"{source}:LayerNorm", input=["x=float64[3,4]"], html=page)
+    text = page.read_text(encoding="utf-8")
+    assert "prefers-color-scheme: dark" in text
+    assert text.count('class="within"') == 144 - 48
+    assert text.count("<rect") == 144
+    map_ = heat_map([[0.0, 3.0, 10.0], [1e3, 1e5, 2.0]])
+    colours = [cell["fill"] for cell in map_["cells"]]
+    assert [bool(colour) for colour in colours] == [False, False, True, True, True, False]
+    assert len(set(colours) - {""}) == 3
 
 
 def test_json_and_html_are_written(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -137,7 +217,44 @@ def test_assert_gradients_fails_with_one_screen():
 
     with pytest.raises(AssertionError, match="what to do") as caught:
         assert_gradients(Wrong.apply, x)
-    assert len(str(caught.value).splitlines()) <= 24
+    assert fits(str(caught.value))
+
+
+def fits(message: str) -> bool:
+    """Whether a message fits a screen of 80 columns and 24 lines."""
+    return sum(max(1, -(-len(line) // 80)) for line in message.splitlines()) <= 24
+
+
+class Many(torch.nn.Module):
+    """Thirty parameters with long names and wrong gradients of many kinds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        names = [f"a_parameter_with_a_rather_long_name_of_a_layer_{k}" for k in range(30)]
+        self.all = torch.nn.ParameterDict({name: torch.nn.Parameter(torch.ones(3)) for name in names})
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        class Wrong(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, w, k):
+                ctx.save_for_backward(x, w)
+                ctx.k = k
+                return x * w.sin()
+
+            @staticmethod
+            def backward(ctx, dy):
+                x, w = ctx.saved_tensors
+                dw = dy * x * w.cos() * (1 + ctx.k * x)
+                return dy * w.sin() * 1.5, dw.sum(0), None
+
+        return sum(Wrong.apply(x, w, k) for k, w in enumerate(self.all.values())) + x.relu() + torch.rand(3)
+
+
+def test_a_report_of_much_that_is_wrong_fits_one_screen():
+    x = torch.linspace(-1, 1, 15, dtype=torch.float64).reshape(5, 3)
+    with pytest.raises(AssertionError, match="and 25 more") as caught:
+        assert_gradients(Many().double(), {"x": x}, modes=("reverse", "forward", "batched"), order=2)
+    assert fits(str(caught.value))
 
 
 def test_kinks_have_to_be_accepted():
