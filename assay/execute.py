@@ -56,9 +56,16 @@ def execute(claim: Claim, subject: Subject, conditions: Conditions) -> Result:
     controls = [
         _control(claim, subject, conditions, name, edits, found.verdict) for name, edits in claim.controls.items()
     ]
-    return _header(claim, subject, conditions) | _measured(
-        claim, subject, found, controls, time.perf_counter() - started
-    )
+    measured = _measured(claim, subject, found, controls, time.perf_counter() - started)
+    return _without_stale_excuse(_header(claim, subject, conditions) | measured)
+
+
+def _without_stale_excuse(result: Result) -> Result:
+    """A declared difference that is no longer there fails: it would excuse the next real one."""
+    if not result["differs"] or result["status"] != "as-predicted":
+        return result
+    said = f"declared to differ on {result['subject']} ({result['differs']}), but came out as predicted; take it out of differs="
+    return result | {"status": "surprising", "problem": said, "differs": ""}
 
 
 def decide(

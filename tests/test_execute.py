@@ -44,6 +44,17 @@ def test_holds_as_predicted() -> None:
     assert result["controls"][0]["turned"]
 
 
+def test_a_declared_difference_is_kept_while_it_is_there_and_fails_once_it_is_gone() -> None:
+    excused = made(differs={"odd": "adds one on purpose"})(even)
+    odd = Subject("odd", {"double": lambda x: x + x + 1})
+    real = run(excused, odd)
+    assert (real["status"], real["differs"]) == ("surprising", "adds one on purpose")
+    stale = run(excused, Subject("odd", {"double": lambda x: x + x}))
+    assert (stale["status"], stale["differs"]) == ("surprising", "")
+    assert "adds one on purpose" in stale["problem"]
+    assert "take it out of differs=" in stale["problem"]
+
+
 def test_refuted_gives_the_smallest_counterexample() -> None:
     result = run(
         made(expect=REFUTED(instead="Only below five."), sabotage={"below five": {"where": lambda x: x < 5}})(small)

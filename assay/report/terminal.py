@@ -83,6 +83,9 @@ def _closing(page: pages.Page, trouble: int) -> str:
     """The last lines: how many results, how long, how sure, and whether all of it ran."""
     run = page.run
     state = "all as predicted" if not trouble else f"{trouble} not as predicted"
+    absent = sum(claim["status"] == "unsupported" for claim in page.claims)
+    if absent:
+        state += f", {absent} not put to subjects that lack what they need"
     ran = f"{len(page.claims)} results on {', '.join(run['subjects'])} in {duration(run['wall_seconds'])}"
     early = "The run is partial: it ended before all claims were run.\n" if run["partial"] else ""
     return (

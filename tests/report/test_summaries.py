@@ -71,6 +71,11 @@ def test_the_terminal_says_why_a_claim_is_not_as_predicted(name: str) -> None:
     assert "1 not as predicted" in text
 
 
+def test_the_terminal_counts_what_a_subject_does_not_offer() -> None:
+    text = printed(single(status="unsupported", verdict="unsupported"))
+    assert "all as predicted, 1 not put to subjects that lack what they need" in text
+
+
 def test_the_terminal_does_not_take_text_for_markup() -> None:
     results = single(status="error", problem="[red]x[/nothing]")
     results["statements"][0]["topic"] = "[bold]losses"
