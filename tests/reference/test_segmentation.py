@@ -75,7 +75,7 @@ def overlaps(params: list[torch.Tensor], scenes: Scenes) -> torch.Tensor:
 
 
 def test_a_segmenter_learns_to_label_rectangles_and_discs() -> None:
-    scenes = draw_scenes(128, generator=torch.Generator().manual_seed(1), dtype=DTYPE)
+    scenes = draw_scenes(256, generator=torch.Generator().manual_seed(1), dtype=DTYPE)
     low, _ = intervals.bounded_mean(overlaps(trained(200), scenes), (0.0, 1.0), 1e-4)
     _, high = intervals.bounded_mean(overlaps(trained(60, blind=True), scenes), (0.0, 1.0), 1e-4)
     # chance is what the same net learns from masks of other scenes; the interval needs nothing but values in [0, 1]
