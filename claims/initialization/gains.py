@@ -102,8 +102,8 @@ def two_over_fan_in_keeps_relu_activations(lib: Any, trial: Any, shape: tuple[in
     setting={"factor": lambda fan_avg: 2 / fan_avg},
     reading="Xavier's variance times 2 / mean fan",
     expect=REFUTED(
-        instead="With the mean fan in both rules, He's variance is twice Xavier's: 2/fan_avg against 1/fan_avg.",
-        by="he_variance_by_the_mean_fan_is_twice_that_of_xavier",
+        instead="He's rule has a variance of its own: 2/fan_in keeps the second moment of ReLU activations at any widths.",
+        by="two_over_fan_in_keeps_relu_activations",
     ),
     sabotage={"multiplied by two": {"factor": instead(lambda fan_avg: 2.0)}},
 )
@@ -146,8 +146,8 @@ def he_against_xavier(lib: Any, trial: Any, factor: Callable[[float], float]) ->
     "gfg-32.15",
     "He's weights suit ReLU and leaky ReLU units with a small slope.",
     needs=["dense", "leaky_relu", "he_normal"],
-    cases=[{"slope": 0.0}, {"slope": 0.01}],
-    covers="ReLU, and leaky ReLU with a slope up to about 0.18",
+    cases=[{"slope": 0.0}, {"slope": 0.01}, {"slope": 0.1}],
+    covers="ReLU, and leaky ReLU with a slope up to 0.1 (ELU, GELU and SELU are not run)",
     expect=HOLDS,
     sabotage={
         "Xavier's variance": {"he_normal": scaled(0.5**0.5)},
@@ -157,7 +157,7 @@ def he_against_xavier(lib: Any, trial: Any, factor: Callable[[float], float]) ->
 )
 def he_weights_suit_relu_units_with_a_small_slope(lib: Any, trial: Any, slope: float) -> Evidence:
     """Reading: a layer's gain is within 2^(1/20) of 1, so that twenty layers stay within a factor of two.
-    Why: the gain is fan_in · var(W) · (1 + slope²)/2 = 1 + slope², and (1 + 0.18²)^20 is just below 2."""
+    Why: the gain is fan_in · var(W) · (1 + slope²)/2 = 1 + slope², and (1 + 0.1²)^20 = 1.22."""
     return gain_over_twenty_layers(lib, trial, slope)
 
 
@@ -211,10 +211,11 @@ def gain_over_twenty_layers(lib: Any, trial: Any, slope: float, adapted: bool = 
         lib, trial, lambda shape, *, generator: lib.he_normal(shape, generator=generator, **options),
         lambda z: lib.leaky_relu(z, slope=slope), SHAPES[2],
     )  # fmt: skip
+    bound = 2 ** (1 / DEPTH) - 1  # a third of it is well: a factor of 1.26 over twenty layers
     depths = range(DEPTH + 1)
     expected = 1.0 if adapted else 1 + slope**2
     return trial.mean(
-        gain, 1.0, detects=2 ** (1 / DEPTH) - 1, tolerance=0.001, spread=SPREAD, what="gain of a layer"
+        gain, 1.0, detects=bound, tolerance=bound / 3, spread=SPREAD, what="gain of a layer"
     ).with_figure(
         curve(
             f"Second moment of the activations, slope {slope:g}", depths, {"expected": [expected**k for k in depths]},

@@ -120,7 +120,7 @@ def a_random_scale_can_make_gradients_vanish_or_explode(lib: Any, trial: Any, sd
     "Xavier's weights keep the signals of a deep tanh net in range.",
     needs=["dense", "tanh", "sigmoid", "xavier_normal"],
     setting={"activation": "tanh"},
-    covers="tanh",
+    covers="tanh hidden layers (softmax, an output map, is not tested in hidden layers)",
     expect=HOLDS,
     sabotage={
         "a quarter of the variance": {"xavier_normal": scaled(0.5)},
@@ -129,7 +129,7 @@ def a_random_scale_can_make_gradients_vanish_or_explode(lib: Any, trial: Any, sd
 )
 def xavier_weights_suit_tanh(lib: Any, trial: Any, activation: str) -> Evidence:
     """Reading: over 20 layers the second moments of activations and of gradients both change by less than a factor of
-    1000 in most draws.
+    1000 in most draws. Softmax is an output map: it stands in no hidden layer here.
     Why: tanh has slope 1 at zero, where Xavier's weights keep both second moments."""
     return signals_kept(lib, trial, activation)
 
@@ -139,10 +139,10 @@ def xavier_weights_suit_tanh(lib: Any, trial: Any, activation: str) -> Evidence:
     "Xavier's weights keep the signals of a deep sigmoid net in range.",
     needs=["dense", "tanh", "sigmoid", "xavier_normal"],
     setting={"activation": "sigmoid"},
-    covers="sigmoid",
+    covers="sigmoid hidden layers",
     expect=REFUTED(
-        instead="Xavier's weights suit activations with slope 1 at zero, such as tanh; a sigmoid layer divides the "
-        "gradient's second moment by 16 or more.",
+        instead="Xavier's weights suit tanh, whose slope at zero is 1; in a deep sigmoid net the signals leave every "
+        "range.",
         by="xavier_weights_suit_tanh",
     ),
     sabotage={
