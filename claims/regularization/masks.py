@@ -9,7 +9,7 @@ import torch
 
 from assay.claim import CONDITIONAL, HOLDS, claim
 from assay.decide.trial import Trial
-from assay.evidence import Evidence, at_least, close, equal
+from assay.evidence import Evidence, all_of, at_least, close, equal
 from assay.sabotage import identity, instead, with_arguments
 from assay.strategies import normals, probabilities, seeds
 
@@ -190,28 +190,67 @@ def a_dropped_neuron_does_not_reach_the_next_layer(
 @claim(
     "gfg-35.5",
     "The neurons that dropout draws are left out for the whole iteration.",
+    reading="the same neurons for every example of the iteration",
     needs=["dropout"],
-    setting={"n": 64, "p": 0.5},
+    setting={"n": 64},
     expect=CONDITIONAL(
-        "the iteration sees one example: the layer draws a mask for each example of a batch",
-        within={"n": instead(1)},
+        "one mask serves the whole batch; dropout layers draw a mask for each of its examples",
+        within={"dropout": _one_row},
         beyond={"n": instead(64)},
     ),
-    sabotage={
-        "draws one mask for the whole batch": {"dropout": _one_row},
-        "drops nothing": {"dropout": identity()},
-    },
+    sabotage={"a batch of one example": {"n": instead(1)}, "drops nothing": {"dropout": identity()}},
 )
-def a_drawn_neuron_sits_out_the_whole_iteration(lib: Any, trial: Trial, n: int, p: float) -> Evidence:
-    """Reading: of 32 neurons, each is off for all n examples of the iteration or for none.
+def a_drawn_neuron_sits_out_the_whole_iteration(lib: Any, trial: Trial, n: int) -> Evidence:
+    """Reading: of 32 neurons, dropped with probability 1/2, some are off, each of them for all 64 examples of the
+    iteration.
 
-    Why: with a coin for each example, a neuron is off for all 64 with probability 2⁻⁶⁴, so nearly every neuron is
-    mixed.
+    Why: one mask switches off none of 32 with probability 2⁻³². With a coin for each example, a neuron is off for
+    all 64 with probability 2⁻⁶⁴, so nearly every neuron is mixed.
     """
     ones = torch.ones(n, 32, dtype=torch.float64, device=trial.device)
-    off = lib.dropout(ones, p, generator=trial.generator("mask")) == 0
+    off = lib.dropout(ones, 0.5, generator=trial.generator("mask")) == 0
     mixed = off.any(0) & ~off.all(0)
-    return equal(int(mixed.sum()), 0, what="neurons off for some examples of the iteration and on for others")
+    some = at_least(int(off.any(0).sum()), 1, what="dropped neurons fall short of one by")
+    return some & equal(int(mixed.sum()), 0, what="neurons off for some examples of the iteration and on for others")
+
+
+@claim(
+    "gfg-35.5",
+    "An example passes through the net that is left when the neurons that dropout drew for it are taken out.",
+    reading="in the pass of each example",
+    needs=["dropout", "dense"],
+    given={"x": normals((4, 5)), "w": normals((8, 5)), "v": normals((3, 8)), "seed": seeds()},
+    setting={"p": 0.4},
+    expect=HOLDS,
+    sabotage={
+        "lets a thousandth through": {
+            "dropout": lambda sound: lambda x, p, **rest: 0.999 * sound(x, p, **rest) + 0.001 * x
+        },
+        "draws another mask for the backward pass": {"dropout": _another_mask_backward},
+    },
+)
+def each_example_sees_the_net_without_its_dropped_neurons(
+    lib: Any, x: torch.Tensor, w: torch.Tensor, v: torch.Tensor, seed: int, p: float
+) -> Evidence:
+    """Reading: for each of four examples, the output and the gradient of its sum by the input are those of the net
+    from which the rows of w and the columns of v of the dropped neurons are deleted, times 1/(1 - p).
+
+    Why: a factor 0 takes the neuron out of the sum over neurons and out of the gradient alike. Either side rounds
+    about 5 + 2 + 8 times.
+    """
+    x = x.clone().requires_grad_()
+    h = lib.dense(x, w)
+    stays = (lib.dropout(torch.ones_like(h), p, generator=_seeded(x, seed)) != 0).detach()
+    y = lib.dense(lib.dropout(h, p, generator=_seeded(x, seed)), v)
+    (dx,) = torch.autograd.grad(y.sum(), x)
+    small = [v[:, on] @ w[on] / (1 - p) for on in stays]  # (3, 5) each: the smaller net of one example
+    sizes = [v[:, on].abs() @ w[on].abs() / (1 - p) for on in stays]
+    facts = [
+        close(y[i], small[i] @ x[i], operations=30, scale=sizes[i] @ x[i].abs(), what="an output differs by")
+        & close(dx[i], small[i].sum(0), operations=30, scale=sizes[i].sum(0), what="an input's gradient differs by")
+        for i in range(len(x))
+    ]
+    return all_of([at_least(int((~stays).sum()), 1, what="dropped neurons fall short of one by"), *facts])
 
 
 @claim(
