@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import torch
 from assay.gradients import assert_gradients, check_gradient
 from assay.gradients.command import gradcheck_command
 from assay.gradients.page import heat_map
+from assay.gradients.records import Entry, Finding, InputEntries
+from assay.gradients.report import GradientReport
 
 SOURCE = '''
 import torch
@@ -225,36 +228,34 @@ def fits(message: str) -> bool:
     return sum(max(1, -(-len(line) // 80)) for line in message.splitlines()) <= 24
 
 
-class Many(torch.nn.Module):
-    """Thirty parameters with long names and wrong gradients of many kinds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        names = [f"a_parameter_with_a_rather_long_name_of_a_layer_{k}" for k in range(30)]
-        self.all = torch.nn.ParameterDict({name: torch.nn.Parameter(torch.ones(3)) for name in names})
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        class Wrong(torch.autograd.Function):
-            @staticmethod
-            def forward(ctx, x, w, k):
-                ctx.save_for_backward(x, w)
-                ctx.k = k
-                return x * w.sin()
-
-            @staticmethod
-            def backward(ctx, dy):
-                x, w = ctx.saved_tensors
-                dw = dy * x * w.cos() * (1 + ctx.k * x)
-                return dy * w.sin() * 1.5, dw.sum(0), None
-
-        return sum(Wrong.apply(x, w, k) for k, w in enumerate(self.all.values())) + x.relu() + torch.rand(3)
+def crowded(count: int) -> GradientReport:
+    """A report on `count` inputs with long names and wrong entries, findings of every status, a long guess and example."""
+    name = "parameter a.rather.long.name.of.a.layer.number.{}.weight"
+    entry = Entry(name.format(0), "[17, 3]", "y[4, 5, 6]", 1.23456789, -2.5, 1e-12)
+    records = [
+        InputEntries(
+            name.format(k), (128, 64), "float64", 8192, "entries", 1e-9, wrong=(replace(entry, input=name.format(k)),) * 3,
+            wrong_count=77 if k % 4 else 0, kinks=k % 2, unresolved=k % 3, reason="the slope does not settle " * 6,
+        )
+        for k in range(count)
+    ]  # fmt: skip
+    findings = [
+        Finding("kind", status, "a sentence of some length " * 12) for status in ("note", "wrong", "unresolved")
+    ]
+    return GradientReport(
+        "Target", "differs", tuple(records), tuple(findings) * 3, "a guess of many words " * 20, 0,
+        "check_gradient(Target, inputs)", 1, 0.1, example="x" * 300,
+    )  # fmt: skip
 
 
-def test_a_report_of_much_that_is_wrong_fits_one_screen():
-    x = torch.linspace(-1, 1, 15, dtype=torch.float64).reshape(5, 3)
-    with pytest.raises(AssertionError, match="and 25 more") as caught:
-        assert_gradients(Many().double(), {"x": x}, modes=("reverse", "forward", "batched"), order=2)
-    assert fits(str(caught.value))
+@pytest.mark.parametrize("count", [1, 2, 3, 40])
+def test_a_report_of_much_that_is_wrong_fits_one_screen(count: int):
+    text = crowded(count).summary("mend it")
+    assert fits(text)
+    assert "what to do: mend it" in text
+    assert text.splitlines()[-1] == "  reproduce: check_gradient(Target, inputs)"
+    assert "differs" in text.splitlines()[0]
+    assert not fits(text + 24 * "\n")
 
 
 def test_kinks_have_to_be_accepted():
