@@ -10,146 +10,22 @@ from typing import Any
 
 import torch
 
-from assay.claim import CONDITIONAL, HOLDS, REFUTED, claim
+from assay.claim import CONDITIONAL, HOLDS, claim
 from assay.decide.trial import Trial
 from assay.evidence import Evidence
 from assay.sabotage import instead, with_arguments
 from claims.lab.tasks import halfspace, xor_clouds
-from claims.regularization.small_nets import ROLES, Data, Recipe, contest, fresh_cost, fresh_error, gap
-
-WIDE = Recipe(width=16, steps=60, lr=0.05)  # on 100 points: learns wrong labels by heart
-NARROW = Recipe(width=2, steps=40, lr=0.05)  # on 600 points: cannot
-PLENTY = 600
-FEW = 100
-
-
-@claim(
-    "ib-34.1",
-    "Dropout makes a net generalise better.",
-    also=["gfg-35.1"],
-    reading="the loss on new data falls",
-    needs=ROLES,
-    setting={"recipe": WIDE, "points": FEW, "p": 0.5},
-    expect=CONDITIONAL(
-        "the net overfits: here 16 hidden neurons on 100 points with wrong labels; 2 neurons on 600 points get worse",
-        within={"recipe": instead(WIDE), "points": instead(FEW)},
-        beyond={"recipe": instead(NARROW), "points": instead(PLENTY)},
-    ),
-    sabotage={"drops nothing": {"p": instead(0.0)}},
+from claims.regularization.small_nets import (
+    FEW,
+    NARROW,
+    PLENTY,
+    ROLES,
+    WIDE,
+    Data,
+    Recipe,
+    contest,
+    fresh_error,
 )
-def dropout_lowers_the_loss_on_new_data(lib: Any, trial: Trial, recipe: Recipe, points: int, p: float) -> Evidence:
-    """Reading: trained on the same data from the same weights, the net with p = 0.5 has the lower cross-entropy on
-    500 fresh points.
-
-    Why: the noise keeps the net from fitting wrong labels; a net that cannot fit them loses capacity and gains nothing.
-    """
-    pair = contest(lib, [_with(recipe, p=p), recipe], fresh_cost, points=points)
-    return trial.prefers(pair, what="loss on new data: dropout is better than none")
-
-
-@claim(
-    "gfg-35.1",
-    "Dropout lowers overfitting.",
-    reading="the gap between new and training data narrows",
-    also=["ib-34.1"],
-    needs=ROLES,
-    setting={"p": 0.5},
-    expect=HOLDS,
-    sabotage={"drops nothing": {"p": instead(0.0)}},
-)
-def dropout_narrows_the_gap_between_new_and_training_data(lib: Any, trial: Trial, p: float) -> Evidence:
-    """Reading: 16 hidden neurons, 100 points, a fifth of the labels wrong: loss on new data minus loss on training
-    data is smaller.
-
-    Why: what the net has learned by heart costs nothing on training data and much on new data.
-    """
-    pair = contest(lib, [_with(WIDE, p=p), WIDE], gap, points=FEW)
-    return trial.prefers(pair, what="gap between new and training data: dropout is better than none")
-
-
-@claim(
-    "gfg-35.1",
-    "A net with dropout does not overfit.",
-    reading="the gap is gone",
-    needs=ROLES,
-    setting={"recipe": Recipe(width=16, p=0.5, steps=60, lr=0.05), "points": FEW},
-    expect=REFUTED(
-        instead="Dropout narrows the gap between training and new data; on few points with wrong labels a wide gap "
-        "remains.",
-        by="dropout_narrows_the_gap_between_new_and_training_data",
-    ),
-    sabotage={
-        "few neurons and plenty of data": {
-            "recipe": instead(Recipe(width=2, p=0.5, steps=40, lr=0.05)),
-            "points": instead(PLENTY),
-        },
-    },
-)
-def dropout_leaves_no_overfitting(lib: Any, trial: Trial, recipe: Recipe, points: int) -> Evidence:
-    """Reading: trained with p = 0.5, the loss on new data exceeds that on the training data by less than 0.2.
-
-    Why not: 16 neurons still learn part of 100 points' wrong labels by heart.
-    """
-    train = contest(lib, [recipe], gap, points=points)
-
-    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        (remaining,) = train(n, g)
-        return remaining, torch.full_like(remaining, 0.2)
-
-    return trial.prefers(pair, what="gap between new and training data is below 0.2")
-
-
-@claim(
-    "ib-34.2",
-    "A rate from 20 to 50 percent is better than no dropout.",
-    reading="a good rate for any net",
-    needs=ROLES,
-    cases=[{"p": 0.2}, {"p": 0.5}],
-    setting={"recipe": WIDE, "points": FEW},
-    expect=CONDITIONAL(
-        "the net overfits; for a net that does not, the best rate is zero",
-        within={"recipe": instead(WIDE), "points": instead(FEW)},
-        beyond={"recipe": instead(NARROW), "points": instead(PLENTY)},
-    ),
-    sabotage={"drops nothing": {"p": instead(0.0)}},
-)
-def a_rate_from_a_fifth_to_a_half_is_better_than_none(
-    lib: Any, trial: Trial, p: float, recipe: Recipe, points: int
-) -> Evidence:
-    """Reading: at p = 0.2 and at p = 0.5 the loss on new data is lower by more than 0.02 than without dropout.
-
-    Why: as for dropout at all; nothing singles out one rate for every net.
-    """
-    pair = contest(lib, [_with(recipe, p=p), recipe], fresh_cost, points=points)
-    return trial.prefers(pair, margin=0.02, what="loss on new data: this rate is better than none by 0.02")
-
-
-@claim(
-    "ib-34.5",
-    "The larger the net, the more dropout helps it.",
-    needs=ROLES,
-    setting={"points": 150, "small": 2, "large": 16, "p": 0.5},
-    expect=CONDITIONAL(
-        "the larger net is the one that overfits more, and the rate is large enough to stop it: 2 against 16 neurons "
-        "on 150 points; on 30 points 32 neurons learn all labels by heart in spite of dropout, and 4 gain more",
-        within={"points": instead(150), "small": instead(2), "large": instead(16)},
-        beyond={"points": instead(30), "small": instead(4), "large": instead(32)},
-    ),
-    sabotage={"drops nothing": {"p": instead(0.0)}},
-)
-def dropout_helps_a_larger_net_more(lib: Any, trial: Trial, points: int, small: int, large: int, p: float) -> Evidence:
-    """Reading: what p = 0.5 takes off the loss on new data is more for the larger net than for the smaller.
-
-    Why: the larger net has more to lose by learning labels by heart, as long as half of it cannot do the same.
-    """
-    recipes = [Recipe(width=w, p=rate, steps=60, lr=0.05) for w in (small, large) for rate in (0.0, p)]
-    train = contest(lib, recipes, fresh_cost, points=points)
-
-    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        small_without, small_with, large_without, large_with = train(n, g)
-        return large_with - large_without, small_with - small_without
-
-    return trial.prefers(pair, what="what dropout takes off the loss: the larger net gains more")
 
 
 @claim(

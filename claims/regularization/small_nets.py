@@ -31,6 +31,12 @@ class Recipe:
     lr: float = 0.02
 
 
+WIDE = Recipe(width=16, steps=60, lr=0.05)  # on 100 points: learns wrong labels by heart
+NARROW = Recipe(width=2, steps=40, lr=0.05)  # on 600 points: cannot
+PLENTY = 600
+FEW = 100
+
+
 def noisy_halfspace(shape: tuple[int, ...], generator: torch.Generator) -> Data:
     """Ten features, of which one decides the class; a fifth of the labels is wrong: x (*shape, 10), y (*shape)."""
     return halfspace(shape, 10, generator, flipped=0.2)
