@@ -121,12 +121,15 @@ class _Search:
         self.field.corrections[leaf.start] = leaf.measured
 
     def _sample(self) -> list[Measured]:
-        """Four random entries, and twelve more if those are all wrong."""
+        """Four random entries; if those are all wrong, more until it is clear whether most of sixteen are."""
         places = torch.randint(self.field.size, (SAMPLE,), generator=self.generator).tolist()
-        found = [self.field.entry(place) for place in dict.fromkeys(places[:4])]
-        if not all(entry.wrong for entry in found):
-            return found
-        return found + [self.field.entry(place) for place in dict.fromkeys(places[4:]) if place not in places[:4]]
+        found: list[Measured] = []
+        for place in dict.fromkeys(places):
+            found.append(self.field.entry(place))
+            wrong = sum(entry.wrong for entry in found)
+            if (len(found) >= 4 and wrong < 4) or wrong > SAMPLE // 2:
+                break
+        return found
 
     def _suspect(self, leaf: Measured) -> None:
         """Where a tensor has 2, 4, 8, ... wrong entries: is it wrong throughout, or a slice that holds several of them?"""

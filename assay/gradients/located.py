@@ -54,7 +54,7 @@ def _field(sampler: Sampler, screen: Screen, position: int, number: int) -> Fiel
     base = sampler.base
 
     def along() -> float:
-        return float(((sampler.one(inputs) - base) * w).sum())
+        return float((sampler.one(inputs) - base) @ w)
 
     seed = int(torch.randint(1 << 20, (1,), generator=screen.generator))
     gradient = screen.gradients[position][number].to(source.device)
