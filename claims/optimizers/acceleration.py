@@ -62,12 +62,11 @@ def tuned_momentum_needs_the_root_of_the_steps(lib, trial, condition, tuned):
     "gfg-31.1",
     "Momentum converges faster than gradient descent whatever its coefficient and the problem.",
     needs=["sgd", "momentum"],
-    cases=[{"condition": k, "beta": beta} for k in (1, 2, 100, 1000) for beta in (0.3, 0.6, 0.9, 0.99)],
+    cases=[{"condition": k, "beta": beta} for k in (2, 100, 1000) for beta in (0.3, 0.6, 0.9, 0.99)],
     reading="any coefficient, any problem, the same rate",
     expect=REFUTED(
-        instead="Momentum pays on ill-conditioned losses, with a coefficient suited to "
-        "them; on well-conditioned ones, or with too large a "
-        "coefficient, it takes more steps than gradient descent at the same rate.",
+        instead="Momentum pays on ill-conditioned losses with a coefficient suited to them: if both are tuned, it takes "
+        "about the root of the steps of gradient descent.",
         by="tuned_momentum_needs_the_root_of_the_steps",
     ),
     sabotage={

@@ -7,7 +7,7 @@ import itertools
 import torch
 
 from assay.claim import CORRECTION, HOLDS, REFUTED, claim
-from assay.evidence import all_of, at_least, at_most, curve, differs, equal, within
+from assay.evidence import at_least, at_most, curve, differs, equal, within
 from assay.sabotage import instead
 from assay.strategies import seeds, sizes
 from claims.lab.regression import batch_descent, distance, gaussian, sampled_descent

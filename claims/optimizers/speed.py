@@ -70,10 +70,10 @@ def epochs_to(lib, lr, start, batches, target, most):
 @claim(
     "ib-3.4", "The higher the learning rate, the fewer epochs training takes.",
     needs=["dense", "tanh", "sgd"],
-    setting={"rates": (0.1, 0.3, 1.0)},
+    setting={"rates": (0.1, 0.3, 1.0, 3.0)},
     expect=CONDITIONAL(
-        "the rates stay below about 1 in this net of 16 units on two moons; a rate of 100 never gets there",
-        within={"rates": instead((0.1, 0.3, 1.0))}, beyond={"rates": instead((1.0, 100.0))},
+        "the rates go up to 3 in this net of 16 units on two moons; a rate of 10 takes longer",
+        within={"rates": instead((0.1, 0.3, 1.0, 3.0))}, beyond={"rates": instead((3.0, 10.0))},
     ),
     kind="tendency",
     sabotage={
@@ -83,7 +83,8 @@ def epochs_to(lib, lr, start, batches, target, most):
 )  # fmt: skip
 def fewer_epochs_at_a_higher_rate(lib, trial, rates):
     """Reading: a net with 16 hidden units on two moons, trained on batches of 50 from 200 points, reaches a mean loss
-    of 0.3 in no more epochs at the next higher rate; the middle of 5 replicas counts, at most 15 epochs are run.
+    of 0.3 in no more epochs at the next higher rate, and at the highest within five, a handful; the middle of 5 replicas
+    counts, at most 15 epochs are run.
     Why: below the rate at which steps overshoot, longer steps cover
     the same way in fewer of them; far above, nothing settles."""
     most, generator = 15, trial.generator("start")
@@ -95,7 +96,9 @@ def fewer_epochs_at_a_higher_rate(lib, trial, rates):
         "Epochs until the loss is below 0.3", rates, {"median of 5 nets": epochs},
         x_label="learning rate", y_label="epochs", marks={"not reached": most + 1.0}, log_x=True,
     )  # fmt: skip
-    return at_most(epochs[1:], epochs[:-1], what="epochs that the higher rate takes longer").with_figure(picture)
+    handful = at_most(epochs[-1], 5, what="epochs at the highest rate beyond five")
+    fewer = at_most(epochs[1:], epochs[:-1], what="epochs that the higher rate takes longer")
+    return (fewer & handful).with_figure(picture)
 
 
 SHARES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
@@ -163,7 +166,7 @@ def a_higher_rate_is_faster_and_a_still_higher_one_fails(lib, trial, curvature, 
     kind="existence",
     sabotage={
         "a rate within the resolution": {"lr": instead(1e-3)},
-        "a climb in place of descent, far too long": {"sgd": with_arguments(lr=0.5)},
+        "a rate of one half whatever is asked": {"sgd": with_arguments(lr=0.5)},
     },
 )
 def a_rate_below_the_resolution_stands_still(lib, trial, lr):

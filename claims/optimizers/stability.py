@@ -39,7 +39,7 @@ def on_parabola(lib, lr, curvature, start, steps):
     "ib-3.1",
     "A learning rate of one or more cannot work.",
     needs=["sgd"],
-    given={"lr": reals(1, 20), "curvature": reals(0.05, 2)},
+    given={"lr": reals(1.5, 20), "curvature": reals(0.05, 2)},
     reading="only rates below one work",
     expect=REFUTED(
         instead="The rates that work are those below two divided by the "
@@ -53,7 +53,7 @@ def on_parabola(lib, lr, curvature, start, steps):
     },
 )
 def a_rate_of_one_or_more_never_converges(lib, trial, lr, curvature):
-    """Reading: for every lr >= 1 and curvature c, 100 steps on c·w²/2 from w = 1 come no nearer to the minimum.
+    """Reading: for every lr >= 1.5, clearly outside the range from 0 to 1, and curvature c, 100 steps on c·w²/2 from w = 1 come no nearer to the minimum.
     Why it fails: each step multiplies w by 1 - lr·c, which is small for a flat loss whatever lr is."""
     start = torch.ones(1, dtype=torch.float64, device=trial.device)
     end = on_parabola(lib, lr, curvature, start, 100)[-1]

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import torch
 
-from assay.claim import CORRECTION, HOLDS, REFUTED, claim
-from assay.evidence import all_of, close, equal, fact, within
+from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
+from assay.evidence import all_of, at_most, close, equal, fact, within
 from assay.sabotage import instead, with_arguments
 from assay.strategies import normals, reals, shapes, sizes
 from claims.lab.descent import path
@@ -25,6 +25,11 @@ def crooked_rate(sound):
     return lambda params, grads, state, *, lr, **rest: sound(params, grads, state, lr=lr**1.001, **rest)
 
 
+def tenth(sound):
+    """A tenth of every step."""
+    return lambda params, grads, state, *, lr: sound(params, grads, state, lr=lr / 10)
+
+
 def unit_length(sound):
     """Divides the gradient by its length first."""
     return lambda params, grads, state, *, lr: sound(params, [g / g.norm() for g in grads], state, lr=lr)
@@ -35,7 +40,8 @@ def unit_length(sound):
     "An update is proportional to the learning rate: a larger rate gives a larger change.",
     needs=["sgd", "momentum", "nesterov", "adam"],
     given={"w": normals(shapes(1, 2)), "lr": reals(1e-3, 2), "factor": reals(1.1, 10)},
-    also=["gfg-21.2"],
+    also=["gfg-21.2", "gfg-23.6"],
+    reading="the rate scales each update",
     expect=HOLDS,
     sabotage={
         "descent ignores the rate": {"sgd": with_arguments(lr=0.1)},
@@ -65,7 +71,7 @@ def an_update_is_proportional_to_the_rate(lib, w, lr, factor):
     "The learning rate is the factor that turns a gradient into an update.",
     needs=["sgd"],
     given={"w": normals(shapes(1, 2)), "lr": reals(1e-3, 2), "power": sizes(0, 3)},
-    also=["gfg-21.2"],
+    covers="plain descent",
     expect=HOLDS,
     sabotage={
         "steps of length lr in every coordinate, as Adam takes at first": {
@@ -88,10 +94,41 @@ def descent_moves_by_rate_times_gradient(lib, w, lr, power):
 
 
 @claim(
+    "ib-13.5",
+    "With Adam too the learning rate is the factor that turns a gradient into an update.",
+    needs=["adam"],
+    given={"w": normals(shapes(1, 2)), "lr": reals(1e-3, 2), "power": sizes(0, 3)},
+    covers="Adam",
+    expect=REFUTED(
+        instead="Adam's first step has the length of the rate in every coordinate, whatever the gradient's size.",
+        by="adam_first_moves_each_coordinate_by_the_rate",
+    ),
+    sabotage={
+        "plain descent in its place": {
+            "adam": lambda sound: (
+                lambda params, grads, state, *, lr: ([p - lr * g for p, g in zip(params, grads, strict=True)], state)
+            )
+        },
+    },
+)
+def adam_moves_by_rate_times_gradient(lib, w, lr, power):
+    """Reading: Adam's first step from w is -lr·g, for gradients g of any size (here scaled by 1, 10, 100, 1000).
+    Why it fails: Adam divides by the root of the mean squared gradient, and the gradient's size with it."""
+    g = 10.0**power * (3 * w + 1).flip(0)
+    step = one_step(lib, "adam", w, g, lr)
+    return close(
+        step, -lr * g, operations=4, scale=w.abs() + lr * g.abs(), what="the step differs from rate times gradient"
+    )
+
+
+@claim(
     "gfg-21.2",
     "Adam's first step moves each coordinate by the learning rate, whatever the gradient's size.",
     needs=["adam"],
     given={"w": normals(shapes(1, 2)), "lr": reals(1e-3, 2), "power": sizes(0, 3)},
+    also=["gfg-23.6"],
+    reading="the rate alone sets the size",
+    covers="Adam's first step",
     expect=HOLDS,
     sabotage={
         "no correction of the first mean": {
@@ -118,10 +155,12 @@ def adam_first_moves_each_coordinate_by_the_rate(lib, w, lr, power):
     "The learning rate alone determines how large an update is.",
     needs=["sgd"],
     given={"w": normals([3]), "lr": reals(1e-3, 2), "slope": reals(1.5, 10)},
+    also=["gfg-21.2"],
+    reading="the rate alone sets the size",
+    covers="plain descent, from loss to loss",
     expect=REFUTED(
-        instead="An update of gradient descent is as long as the rate times the "
-        "gradient: at the same rate, a ten times steeper "
-        "loss gives ten times longer steps, and near a minimum the steps shrink by themselves.",
+        instead="An update of gradient descent is the rate times the "
+        "gradient: at the same rate, a ten times steeper loss gives ten times longer steps.",
         by="descent_moves_by_rate_times_gradient",
     ),
     sabotage={"gradients cut to unit length": {"sgd": unit_length}},
@@ -142,9 +181,11 @@ def the_same_rate_means_the_same_update_size(lib, w, lr, slope):
     "During a run at a fixed learning rate all updates have the same size.",
     needs=["sgd"],
     setting={"steps": 10, "lr": 0.3},
+    also=["gfg-21.2"],
+    reading="the rate alone sets the size",
+    covers="plain descent, along a run",
     expect=REFUTED(
-        instead="At a fixed rate the updates shrink as the gradient does: on a "
-        "parabola each is 1 - lr·curvature times the last.",
+        instead="At a fixed rate the updates shrink as the gradient does.",
         by="descent_moves_by_rate_times_gradient",
     ),
     sabotage={"gradients cut to unit length": {"sgd": unit_length}},
@@ -162,6 +203,31 @@ def updates_at_a_fixed_rate_keep_their_size(lib, trial, steps, lr):
         scale=10.0,
         what="an update's length differs from the first by",
     )
+
+
+@claim(
+    "gfg-21.2",
+    "The learning rate makes the loss minimal.",
+    needs=["sgd"],
+    cases=[{"percent": share} for share in (20, 50, 100, 150, 190, 210, 300)],
+    reading="and the loss becomes minimal",
+    expect=CONDITIONAL(
+        "the loss is convex and smooth and the rate lies below two over its largest curvature",
+        within=lambda percent: percent < 200,
+    ),
+    sabotage={"never moves": {"sgd": with_arguments(lr=0.0)}, "a tenth of the rate, a tenth of the way": {"sgd": tenth}},
+)  # fmt: skip
+def the_rate_makes_the_loss_minimal(lib, trial, percent):
+    """Reading: at the rate share/4, 100 steps on (c·w₁² + 4·w₂²)/2 from (1, 1), for c = 1, 2, 3, 4, leave at most a thousandth of
+    the loss.
+    Why: a step multiplies the coordinates by 1 - share·c/4 and 1 - share, at most 0.95 in size for shares of 0.2 to 1.9, and
+    0.95²⁰⁰ = 4·10⁻⁵; above 2 the second grows."""
+    flat = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64, device=trial.device)
+    curvature = torch.stack([flat, torch.full_like(flat, 4.0)], -1)
+    start = torch.ones_like(curvature)
+    visited = path(lambda p, g, s: lib.sgd(p, g, s, lr=percent / 400), lambda w: curvature * w, start, 100)
+    loss = (curvature * visited.square()).sum(-1) / 2
+    return at_most(loss[-1] / loss[0], 1e-3, what="share of the loss that is left, above one thousandth")
 
 
 def count_updates(lib, device, n, size, epochs, lr):
@@ -238,8 +304,10 @@ def recurrent_loss(lib, x, y, weights):
     "the rate times the sum of the gradients of all times.",
     needs=["sgd", "dense", "tanh"],
     given={"times": sizes(2, 5), "start": normals([2, 3, 3], scale=0.7)},
+    setting={"inside": False},
     expect=HOLDS,
     sabotage={
+        "an update inside the loop over times": {"inside": instead(True)},
         "steps one percent too long": {
             "sgd": lambda sound: lambda params, grads, state, *, lr: sound(params, grads, state, lr=lr * 1.01)
         },
@@ -251,17 +319,22 @@ def recurrent_loss(lib, x, y, weights):
         },
     },
 )
-def a_recurrent_net_moves_by_the_sum_over_times(lib, trial, times, start):
+def a_recurrent_net_moves_by_the_sum_over_times(lib, trial, times, start, inside):
     """Reading: with one copy of the weights per time step, w' = w -
-    lr·Σ_t ∂L/∂w_t; the pass through the sequence leaves w as it was.
-    Why: the weights are shared, so by the chain rule the gradient is the sum over the copies."""
+    lr·Σ_t ∂L/∂w_t; the pass through the sequence uses one w throughout.
+    Why: the weights are shared, so by the chain rule the gradient is the sum over the copies.
+    A step after each time would take the later gradients at other weights."""
     cases, units, lr = 2, 3, 0.5
     x, y = trial.normal(2, times, cases, units)
-    before = list(start)
-    shared = [w.clone().requires_grad_() for w in before]
-    gradients = torch.autograd.grad(recurrent_loss(lib, x, y, [shared] * times), shared)
-    untouched = all_of([equal(w, b, what="the pass changed a weight") for w, b in zip(shared, before, strict=True)])
-    moved, _ = lib.sgd(before, gradients, None, lr=lr)
+    before = [w.clone() for w in start]
+    moved = before
+    for seen in range(1, times + 1) if inside else [times]:
+        shared = [w.clone().requires_grad_() for w in moved]
+        loss = recurrent_loss(lib, x[:seen], y[:seen], [shared] * seen)
+        if inside and seen > 1:
+            loss = loss - recurrent_loss(lib, x[: seen - 1], y[: seen - 1], [shared] * (seen - 1))
+        moved, _ = lib.sgd(moved, torch.autograd.grad(loss, shared), None, lr=lr)
+    untouched = all_of([equal(w, b, what="a role changed its input") for w, b in zip(start, before, strict=True)])
 
     copies = [[w.clone().requires_grad_() for w in before] for _ in range(times)]
     flat = torch.autograd.grad(recurrent_loss(lib, x, y, copies), [w for copy in copies for w in copy])
