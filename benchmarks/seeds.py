@@ -38,16 +38,25 @@ RESULT = Path(__file__).parent / "results" / "seeds.json"
 
 
 def fingerprint(claim: Claim) -> str:
-    """Changes when the claim, or anything in its module that is not another claim, changes; comments and layout do not count."""
+    """Changes when the claim changes, or anything of its module that it uses; comments and layout do not count."""
     module = ast.parse(inspect.getsource(inspect.getmodule(claim.check)))
-    module.body = [node for node in module.body if not _declares_a_claim(node) or node.name == claim.check.__name__]
-    return hashlib.sha256(ast.unparse(module).encode()).hexdigest()[:16]
+    defined = {name: node for node in module.body for name in _names_bound_by(node)}
+    used, waiting = set[ast.stmt](), [defined[claim.check.__name__]]
+    while waiting:
+        node = waiting.pop()
+        used.add(node)
+        names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)} & defined.keys()
+        waiting += [defined[name] for name in names if defined[name] not in used]
+    source = "\n".join(ast.unparse(node) for node in module.body if node in used)
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
-def _declares_a_claim(node: ast.stmt) -> bool:
-    """Whether the statement is a function under `@claim(...)`."""
-    decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else []
-    return any(isinstance(d, ast.Call) and isinstance(d.func, ast.Name) and d.func.id == "claim" for d in decorators)
+def _names_bound_by(node: ast.stmt) -> list[str]:
+    """What a statement of a module defines: functions, classes, constants; imports are left to the modules behind them."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
 
 
 def verdicts(task: tuple[str, str, int, int]) -> tuple[str, dict[str, Any]]:
