@@ -70,10 +70,10 @@ def epochs_to(lib, lr, start, batches, target, most):
 @claim(
     "ib-3.4", "The higher the learning rate, the fewer epochs training takes.",
     needs=["dense", "tanh", "sgd"],
-    setting={"rates": (0.1, 0.3, 1.0, 3.0)},
+    setting={"rates": (0.3, 1.0, 3.0)},
     expect=CONDITIONAL(
         "the rates go up to 3 in this net of 16 units on two moons; a rate of 10 takes longer",
-        within={"rates": instead((0.1, 0.3, 1.0, 3.0))}, beyond={"rates": instead((3.0, 10.0))},
+        within={"rates": instead((0.3, 1.0, 3.0))}, beyond={"rates": instead((3.0, 10.0))},
     ),
     kind="tendency",
     sabotage={
