@@ -38,7 +38,7 @@ def checked(case: Case, only: int | None = None, **options: Any) -> GradientRepo
 def test_the_checker_finds_every_gradient_right(name: str) -> None:
     """On the fullest case of each component; the table of components measures the first derivative in all of them.
 
-    Other values, sizes and memory layouts are in test_hostile.py, at a hundredth of the time of the checker's own.
+    Other values, sizes and memory layouts are in test_hostile.py, which costs less than the checker varying them itself.
     """
     report = checked(fullest(components()[name]), order=2, variations="layouts")
     assert report.verdict == "agrees", report.explain()
