@@ -56,7 +56,7 @@ def benchmarks(session: nox.Session) -> None:
     install(session, "dev")
     session.env["OMP_NUM_THREADS"] = "1"
     session.run("pytest", "benchmarks", "-p", "no:xdist", "--benchmark-group-by=group")
-    for table in ("speed", "resolution", "honesty"):
+    for table in ("speed", "resolution", "honesty", "location"):
         session.run("python", "-m", f"benchmarks.gradients.{table}", *session.posargs)
 
 

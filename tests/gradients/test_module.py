@@ -280,3 +280,14 @@ def test_progress_is_shown_on_a_console():
     stream = io.StringIO()
     check_module(Layer(), one(), progress=Console(file=stream, force_terminal=True, width=100), training=True)
     assert "checking Layer" in stream.getvalue()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_modules_on_cuda_are_searched_there(dtype: str):
+    def damage(dx: Tensor, dw: Tensor, db: Tensor) -> None:
+        dw[3, 7] *= 1.01
+
+    narrow = getattr(torch, dtype)
+    assert check_module(Layer(dtype=narrow), one(dtype), device="cuda").verdict == "agrees"
+    assert wrong(check_module(Layer(damage, narrow), one(dtype), device="cuda")) == {"parameter weight": {"[3, 7]"}}
