@@ -1,4 +1,4 @@
-"""What a penalty on the weights is, and which weights L1 sets to zero."""
+"""Which weights L1 sets to zero, and when."""
 
 from __future__ import annotations
 
@@ -7,103 +7,12 @@ from typing import Any
 
 import torch
 
-from assay.claim import CONDITIONAL, HOLDS, REFUTED, claim
+from assay.claim import CONDITIONAL, claim
 from assay.decide.trial import Trial
-from assay.evidence import Evidence, at_least, within
+from assay.evidence import Evidence
 from assay.sabotage import instead
 
 Role = Callable[..., Any]
-
-
-def _regularised(
-    lib: Any, kind: str, w: torch.Tensor, x: torch.Tensor, y: torch.Tensor, g: torch.Generator
-) -> torch.Tensor:
-    """The training objective of a linear unit under one kind of regularisation: loss, plus penalty if there is one."""
-    shown = lib.dropout(x, 0.4, generator=g) if kind == "dropout" else x
-    used = lib.max_norm(w, c=0.5) if kind == "max-norm" else w
-    loss = lib.mean_squared_error(lib.dense(shown, used)[..., 0], y, reduction="mean")
-    penalty = {"L1": lib.l1_penalty, "L2": lib.l2_penalty}.get(kind)
-    return loss + 0.1 * penalty(w) if penalty else loss
-
-
-def _added(lib: Any, trial: Trial, kind: str) -> Evidence:
-    """What regularisation adds to the loss is positive, and the same number for two data sets."""
-    w = trial.normal(1, 8, stream="weights")
-    added = []
-    for data in ("one data set", "another"):
-        x, y = trial.normal(20, 8, stream=data), trial.normal(20, stream=(data, "y"))
-        loss = lib.mean_squared_error(lib.dense(x, w)[..., 0], y, reduction="mean")
-        added.append(_regularised(lib, kind, w, x, y, trial.generator("mask")) - loss)
-    rounding = 200 * torch.finfo(w.dtype).eps * 100
-    same = within(
-        added[1], added[0], rounding, what="what is added differs between two data sets by",
-        why="200 roundings of losses below 100",
-    )  # fmt: skip
-    return same & at_least(added[0], 0.01, what="what is added falls short of 0.01 by")
-
-
-ADDS = (
-    "Only L1 and L2 add a penalty term to the loss. Dropout changes the forward pass and max-norm projects the "
-    "weights; what they change in the loss depends on the data."
-)
-
-
-@claim(
-    "gfg-19.5",
-    "Regularisation adds to the loss a penalty on the weights.",
-    covers="L1 and L2",
-    needs=["l1_penalty", "l2_penalty", "dropout", "max_norm", "dense", "mean_squared_error"],
-    cases=[{"kind": "L1"}, {"kind": "L2"}],
-    expect=HOLDS,
-    sabotage={
-        "the penalties are zero": {
-            "l1_penalty": lambda sound: lambda w: 0 * sound(w),
-            "l2_penalty": lambda sound: lambda w: 0 * sound(w),
-        },
-        "dropout in their place": {"kind": instead("dropout")},
-    },
-)
-def l1_and_l2_add_a_penalty_to_the_loss(lib: Any, trial: Trial, kind: str) -> Evidence:
-    """Reading: objective minus loss is positive, and the same number for two data sets: it depends on the weights
-    alone.
-
-    Why: that is what a penalty on the weights means.
-    """
-    return _added(lib, trial, kind)
-
-
-@claim(
-    "gfg-19.5",
-    "Dropout adds to the loss a penalty on the weights.",
-    covers="dropout",
-    needs=["l1_penalty", "l2_penalty", "dropout", "max_norm", "dense", "mean_squared_error"],
-    setting={"kind": "dropout"},
-    expect=REFUTED(instead=ADDS, by="l1_and_l2_add_a_penalty_to_the_loss"),
-    sabotage={"L2 in its place": {"kind": instead("L2")}},
-)
-def dropout_adds_a_penalty_to_the_loss(lib: Any, trial: Trial, kind: str) -> Evidence:
-    """Reading: as for L1 and L2, with one mask for both data sets.
-
-    Why not: the mask acts on the inputs, so what it changes differs from one data set to the next.
-    """
-    return _added(lib, trial, kind)
-
-
-@claim(
-    "gfg-19.5",
-    "Max-norm adds to the loss a penalty on the weights.",
-    covers="max-norm",
-    needs=["l1_penalty", "l2_penalty", "dropout", "max_norm", "dense", "mean_squared_error"],
-    setting={"kind": "max-norm"},
-    expect=REFUTED(instead=ADDS, by="l1_and_l2_add_a_penalty_to_the_loss"),
-    sabotage={"L1 in its place": {"kind": instead("L1")}},
-)
-def max_norm_adds_a_penalty_to_the_loss(lib: Any, trial: Trial, kind: str) -> Evidence:
-    """Reading: as for L1 and L2.
-
-    Why not: the projected weights are other weights, whose loss may even be smaller.
-    """
-    return _added(lib, trial, kind)
 
 
 def _sparse_regression(

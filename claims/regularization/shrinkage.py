@@ -1,4 +1,6 @@
-"""What L2 does to the weights of a linear model: it shortens their vector, and bounds or zeroes none of them."""
+"""What L2 does to the weights of a linear model: it shortens their vector, bounds it for given targets, and zeroes no
+weight.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import torch
 from assay.claim import CORRECTION, HOLDS, REFUTED, claim
 from assay.decide.proofs import both, proved
 from assay.decide.trial import Trial
-from assay.evidence import Evidence, all_of, at_most, curve, within
+from assay.evidence import Evidence, all_of, at_most, curve, unit_roundoff, within
 from assay.sabotage import instead
 from assay.strategies import normals, probabilities
 
@@ -100,7 +102,7 @@ def l2_shrinks_along_each_singular_direction(lib: Any, trial: Trial, shrunk: Cal
     given={"x": normals((9, 5)), "y": normals((9,))},
     expect=REFUTED(
         instead="L2 shortens the vector of weights as a whole; while correlated features share their effect anew, a "
-        "single weight can grow, and there is no size that weights can never exceed.",
+        "single weight can grow.",
         by="a_stronger_l2_penalty_shortens_the_weight_vector",
     ),
     sabotage={"uncorrelated features": {"x": lambda x: torch.linalg.qr(x).Q}},
@@ -116,14 +118,51 @@ def l2_makes_no_single_weight_larger(lib: Any, x: torch.Tensor, y: torch.Tensor)
 
 @claim(
     "gfg-19.7",
-    "L2 holds the weights in check: there is a size that they never exceed.",
-    reading="a bound that is never exceeded",
+    "L2 holds the weights in check: for given targets there is a length that the vector of weights never exceeds.",
+    reading="a bound for given data",
     needs=["ridge"],
-    given={"x": normals((9, 5)), "y": normals((9,)), "scale": probabilities(1.0, 1000.0)},
+    given={"x": normals((9, 5)), "y": normals((9,)), "penalty": probabilities(0.01, 100.0)},
+    setting={"bound": lambda length, t: length / (2 * t**0.5)},
+    expect=HOLDS,
+    sabotage={
+        "ignores the penalty": {"ridge": lambda sound: lambda x, y, *, penalty: sound(x, y, penalty=0.0)},
+        "takes a tenth less penalty": {
+            "ridge": lambda sound: lambda x, y, *, penalty: sound(x, y, penalty=0.9 * penalty)
+        },
+        "forgets the root": {"bound": instead(lambda length, t: length / (2 * t))},
+    },
+)
+def l2_bounds_the_weights_for_given_targets(
+    lib: Any, x: torch.Tensor, y: torch.Tensor, penalty: float, bound: Callable[[torch.Tensor, float], torch.Tensor]
+) -> Evidence:
+    """Reading: |w| <= |y|/(2√t) at penalty t, for every x; where all singular values of x are √t and y lies in their
+    span, it is equal.
+
+    Why: along a singular direction of size s, w = s·b/(s² + t), and s/(s² + t) <= 1/(2√t) with equality at s = √t. At
+    most 100 roundings, magnified by the condition of xᵀx + t·I, which is at most 1 + |x|²/t.
+    """
+    rounding = 100 * unit_roundoff(x.dtype) * (1 + x.square().sum() / penalty)
+    ceiling = bound(torch.linalg.vector_norm(y), penalty)
+    length = torch.linalg.vector_norm(lib.ridge(x, y, penalty=penalty))
+    even = torch.linalg.qr(x).Q * penalty**0.5
+    reached = torch.linalg.vector_norm(lib.ridge(even, even.sum(-1), penalty=penalty))
+    most = bound(torch.linalg.vector_norm(even.sum(-1)), penalty)
+    return at_most(length, ceiling * (1 + rounding), what="the vector of weights is longer than |y|/(2√t) by") & within(
+        reached, most, 700 * unit_roundoff(x.dtype) * most, what="where it is reached, the length differs from it by",
+        why="100 roundings, magnified by the condition of xᵀx + t·I, here at most 1 + 5t/t = 6; one more for the sums",
+    )  # fmt: skip
+
+
+@claim(
+    "gfg-19.7",
+    "L2 holds the weights in check: there is a length that their vector never exceeds, whatever the data.",
+    reading="a bound that does not depend on the data",
+    needs=["ridge"],
+    setting={"limits": (2.0, 1e3, 1e6)},
     expect=REFUTED(
-        instead="L2 pulls on the weights but sets no bound: targets a thousand times as large make them a thousand "
-        "times as large. A bound is what max-norm sets.",
-        by="max_norm_bounds_the_weights_into_each_neuron",
+        instead="For given data L2 sets a bound, |y|/(2√penalty); it grows with the targets, and so do the weights. A "
+        "bound that does not depend on the data is what max-norm sets.",
+        by="ridge_weights_grow_with_the_targets",
     ),
     sabotage={
         "projects onto a bound": {
@@ -133,13 +172,48 @@ def l2_makes_no_single_weight_larger(lib: Any, x: torch.Tensor, y: torch.Tensor)
         },
     },
 )
-def l2_sets_a_bound_on_the_weights(lib: Any, x: torch.Tensor, y: torch.Tensor, scale: float) -> Evidence:
-    """Reading: at penalty 1 the length of the weights stays below 2, whatever the size of the targets.
+def l2_sets_a_bound_for_all_data(lib: Any, trial: Trial, limits: tuple[float, ...]) -> Evidence:
+    """Reading: one of the limits 2, 10³ and 10⁶ is not exceeded at penalty 1 by the weights for targets that are
+    larger by the factor 2·limit/|w|.
 
-    Why not: ridge weights are linear in the targets.
+    Why not: ridge weights are linear in the targets, so their length is then 2·limit, whatever the limit.
     """
-    w = lib.ridge(x, scale * y, penalty=1.0)
-    return at_most(torch.linalg.vector_norm(w), 2.0, what="the length of the weights exceeds 2 by")
+    x, y = trial.normal(9, 5, stream="x"), trial.normal(9, stream="y")
+    short = torch.linalg.vector_norm(lib.ridge(x, y, penalty=1.0))
+    excess = [torch.linalg.vector_norm(lib.ridge(x, y * 2 * limit / short, penalty=1.0)) - limit for limit in limits]
+    return at_most(torch.stack(excess).min(), 0, what="the vector of weights exceeds every one of the limits, one by")
+
+
+@claim(
+    "gfg-19.7",
+    "Under a given L2 penalty, targets that are k times as large give weights that are k times as large.",
+    reading=CORRECTION,
+    needs=["ridge"],
+    given={"x": normals((9, 5)), "y": normals((9,)), "k": probabilities(2.0, 1000.0)},
+    expect=HOLDS,
+    sabotage={
+        "projects onto a bound": {
+            "ridge": lambda sound: (
+                lambda x, y, *, penalty: torch.nn.functional.normalize(sound(x, y, penalty=penalty), dim=-1)
+            )
+        },
+        "grows with the root": {
+            "ridge": lambda sound: lambda x, y, *, penalty: sound(x, y, penalty=penalty) / y.norm().sqrt()
+        },
+    },
+)
+def ridge_weights_grow_with_the_targets(lib: Any, x: torch.Tensor, y: torch.Tensor, k: float) -> Evidence:
+    """Reading: the weights for k·y are k times the weights for y, at penalty 1.
+
+    Why: (xᵀx + I)⁻¹xᵀ(k·y) = k·(xᵀx + I)⁻¹xᵀy. At most 100 roundings on either side, magnified by the condition of
+    xᵀx + I, which is at most 1 + |x|².
+    """
+    w, scaled = lib.ridge(x, y, penalty=1.0), lib.ridge(x, k * y, penalty=1.0)
+    margin = 200 * unit_roundoff(x.dtype) * (1 + x.square().sum()) * k * torch.linalg.vector_norm(y)
+    return within(
+        scaled, k * w, margin, what="weights for k times the targets differ from k times the weights by",
+        why="200 roundings, magnified by the condition of xᵀx + I; |w| is at most |y|/2",
+    )  # fmt: skip
 
 
 @claim(
