@@ -49,9 +49,9 @@ def a_higher_rate_needs_fewer_steps(lib, trial, percent, factor, curvature):
 
 
 def epochs_to(lib, lr, start, batches, target, most):
-    """Epochs of mini-batch descent until each replica's loss over
-    all data is below `target`; `most` + 1 if it never is: (R,)."""
-    x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    """Epochs of mini-batch descent until each replica's loss over its own data, batches of x (R, n, 2) and y (R, n), is
+    below `target`; `most` + 1 if it never is: (R,)."""
+    x, y = (torch.cat(parts, 1) for parts in zip(*batches, strict=True))
     needed = torch.full((start[0].shape[0],), float(most + 1), dtype=torch.float64, device=x.device)
     params = start
     for epoch in range(1, most + 1):
@@ -70,10 +70,10 @@ def epochs_to(lib, lr, start, batches, target, most):
 @claim(
     "ib-3.4", "The higher the learning rate, the fewer epochs training takes.",
     needs=["dense", "tanh", "sgd"],
-    setting={"rates": (0.3, 1.0, 3.0)},
+    setting={"rates": (0.1, 0.3, 1.0)},
     expect=CONDITIONAL(
-        "the rates go up to 3 in this net of 16 units on two moons; a rate of 10 takes longer",
-        within={"rates": instead((0.3, 1.0, 3.0))}, beyond={"rates": instead((3.0, 10.0))},
+        "the rates go up to 1 in this net of 16 units on two moons; a rate of 10 takes longer",
+        within={"rates": instead((0.1, 0.3, 1.0))}, beyond={"rates": instead((1.0, 10.0))},
     ),
     kind="tendency",
     sabotage={
@@ -83,21 +83,22 @@ def epochs_to(lib, lr, start, batches, target, most):
 )  # fmt: skip
 def fewer_epochs_at_a_higher_rate(lib, trial, rates):
     """Reading: a net with 16 hidden units on two moons, trained on batches of 50 from 200 points, reaches a mean loss
-    of 0.3 in no more epochs at the next higher rate, and at the highest within five, a handful; the middle of 5 replicas
-    counts, at most 15 epochs are run.
+    of 0.3 at least one epoch sooner at the next higher rate, and at the highest within five, a handful: means over 40 nets, each with
+    points of its own. At most 15 epochs are run; a net that has not arrived then counts as 16.
     Why: below the rate at which steps overshoot, longer steps cover
-    the same way in fewer of them; far above, nothing settles."""
+    the same way in fewer of them; far above, little settles. Between 1 and 3 it depends on the points which rate is ahead.
+    Margins: the means are about 13, 7, 3 and 9, a mean of 40 nets wavers by 0.5."""
     most, generator = 15, trial.generator("start")
-    x, y = tasks.moons(200, trial.generator("data"))
-    batches = list(zip(x.split(50), y.split(50), strict=True))
-    start = random_layers([2, 16, 1], 5, generator)
-    epochs = torch.stack([epochs_to(lib, lr, start, batches, 0.3, most).median() for lr in rates])
+    x, y = tasks.moons(40 * 200, trial.generator("data"))
+    batches = list(zip(x.reshape(40, 200, 2).split(50, 1), y.reshape(40, 200).split(50, 1), strict=True))
+    start = random_layers([2, 16, 1], 40, generator)
+    epochs = torch.stack([epochs_to(lib, lr, start, batches, 0.3, most).mean() for lr in rates])
     picture = curve(
-        "Epochs until the loss is below 0.3", rates, {"median of 5 nets": epochs},
+        "Epochs until the loss is below 0.3", rates, {"mean of 40 nets": epochs},
         x_label="learning rate", y_label="epochs", marks={"not reached": most + 1.0}, log_x=True,
     )  # fmt: skip
     handful = at_most(epochs[-1], 5, what="epochs at the highest rate beyond five")
-    fewer = at_most(epochs[1:], epochs[:-1], what="epochs that the higher rate takes longer")
+    fewer = at_most(epochs[1:] - epochs[:-1], -1, what="one epoch less is missed at the higher rate by")
     return (fewer & handful).with_figure(picture)
 
 
