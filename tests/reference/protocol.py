@@ -127,24 +127,3 @@ def check_layouts(case: Case) -> None:
     strided = [t if t is None else torch.stack([t, t], -1)[..., 0] for t in case.inputs]
     a, b = case.component(*case.inputs, **case.hyper), case.component(*strided, **case.hyper)
     assert bool(((a - b).abs() <= gamma(case.roundings, a.dtype) * (case.scale + a.abs())).all())
-
-
-EDITS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "one part in ten thousand": lambda dx: dx * 1.0001,
-    "sign": lambda dx: -dx,
-    "zero": torch.zeros_like,
-    "mean for each": lambda dx: dx.mean().expand(dx.shape),
-}
-PLANTED = list(EDITS)
-
-
-def planted(name: str, component: Differentiable) -> Differentiable:
-    """The component with a mistake in the first gradient that its backward gives."""
-
-    def backward(saved: Any, dy: torch.Tensor, **hyper: Any) -> Any:
-        slopes = list(component.backward(saved, dy, **hyper))
-        at = next(k for k, slope in enumerate(slopes) if slope is not None)
-        slopes[at] = EDITS[name](slopes[at])
-        return tuple(slopes)
-
-    return replace(component, backward=backward)
