@@ -17,7 +17,7 @@ from assay.sabotage import instead
     needs=["mean_gradient"],
     cases=[{"spread": s} for s in (1.0, 10.0, 100.0, 1000.0)],
     reading="heads straight for the optimum",
-    expect=CONDITIONAL("all curvatures are equal", within=lambda spread: spread == 1.0),
+    expect=CONDITIONAL("all curvatures are equal, for the step to head straight", within=lambda spread: spread == 1.0),
     sabotage={"the Newton direction": {"mean_gradient": lambda sound: lambda g: newton(sound(g), g)}},
 )
 def batch_descent_points_straight_at_the_optimum(lib, trial, spread):
