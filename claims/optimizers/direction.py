@@ -61,6 +61,7 @@ def a_step_against_the_gradient_lowers_the_loss(lib, trial, rates):
     "gfg-23.5",
     "For a short step the cost falls by the rate times the squared gradient.",
     needs=["dense", "tanh", "sgd"],
+    also=["gfg-14.2"],
     given={"seed": seeds()},
     setting={"lr": 1e-3},
     expect=HOLDS,

@@ -101,6 +101,7 @@ def the_rate_sets_the_spread_of_noisy_descent(lib, trial, lr, variance):
     "ib-13.6", "With a low learning rate descent settles on a point.",
     needs=["sgd"],
     setting={"noise": 1.0},
+    reading="it comes to rest",
     covers="gradients of single samples",
     expect=CONDITIONAL(
         "the gradients are exact; under noisy gradients a low fixed rate ends "

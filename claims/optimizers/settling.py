@@ -37,7 +37,9 @@ def wander(lib, trial, runs, g, *, slope, noise, rate, steps, start, beta=0.0):
     needs=["momentum"],
     setting={"slope": well_slope, "rate": lambda t: 1 / (t + 20)},
     expect=CONDITIONAL(
-        "the loss is convex", within={"slope": instead(bowl_slope)}, beyond={"slope": instead(well_slope)}
+        "the loss is convex and smooth, and the rates fall below two over its curvature",
+        within={"slope": instead(bowl_slope)},
+        beyond={"slope": instead(well_slope)},
     ),
     sabotage={
         "the rate does not fall": {"rate": instead(lambda t: 0.05)},

@@ -1,0 +1,122 @@
+"""Which minima the training of a small network finds, from zero weights, from some start and from every start."""
+
+from __future__ import annotations
+
+import torch
+
+from assay.claim import CONDITIONAL, HOLDS, claim
+from assay.evidence import at_most, curve, fact
+from assay.sabotage import instead, with_arguments
+from claims.lab import tasks
+from claims.lab.training import fit, random_layers
+from claims.optimizers.classifier import binary_loss
+
+
+def logical(kind, device):
+    """The corners of the square with labels: exclusive or; or noisy
+    AND, each corner with both labels, so that a least loss exists."""
+    x, y = (t.to(device) for t in tasks.xor())
+    if kind == "xor":
+        return 2 * x - 1, y
+    corner = x[:, 0] * x[:, 1]
+    return torch.cat([2 * x - 1] * 4), torch.cat([corner] * 3 + [1 - corner])
+
+
+@claim(
+    "gfg-14.2", "Training changes the weights until the loss is minimal, wherever it starts.",
+    needs=["dense", "tanh", "sgd"],
+    setting={"widths": [2, 4, 1], "kind": "xor", "gain": 0.0},
+    reading="the minimum is reached",
+    expect=CONDITIONAL(
+        "the loss is convex in the weights, as in a model without hidden layer; a "
+        "net that starts with all weights zero stays at chance",
+        within={"widths": instead([2, 1]), "kind": instead("noisy and")}, beyond={"gain": instead(0.0)},
+    ),
+    sabotage={
+        "a random start": {"gain": instead(1.5)},
+        "never moves": {"sgd": with_arguments(lr=0.0)},
+    },
+)  # fmt: skip
+def training_reaches_the_least_loss_from_zero_weights(lib, trial, widths, kind, gain):
+    """Reading: from zero weights (16 equal replicas), 300 steps at rate 2 bring the mean cross-entropy to within 0.01
+    of the least value: 0 for exclusive or; for the noisy AND what Newton's method finds.
+    Why: with zero weights the hidden units pass no gradient on, and
+    the logit of a balanced task has slope zero: nothing moves."""
+    x, y = logical(kind, trial.device)
+    start = random_layers(widths, 16, trial.generator("start"), gain=gain)
+    end = fit(lambda p, _: binary_loss(lib, p, x, y), start, lambda p, g, s: lib.sgd(p, g, s, lr=2.0), 300)
+    least = least_loss(kind)
+    return at_most(
+        binary_loss(lib, end, x, y).min(), least + 0.01, what="the best loss lies above the least by more than 0.01, by"
+    )
+
+
+def least_loss(kind):
+    """Zero for exclusive or, which four hidden units can compute;
+    logistic regression on the noisy AND, by Newton's method."""
+    if kind == "xor":
+        return 0.0
+    x, y = logical(kind, torch.device("cpu"))
+    design = torch.cat([x, torch.ones_like(x[:, :1])], -1)
+    w = torch.zeros(3, dtype=torch.float64)
+    for _ in range(30):
+        p = (design @ w).sigmoid()
+        w = w + torch.linalg.solve((design.mT * (p * (1 - p))) @ design, design.mT @ (y - p))
+    return float((torch.nn.functional.softplus(design @ w) - y * (design @ w)).mean())
+
+
+@claim(
+    "gfg-15.7", "Because the activations have slopes, gradient descent finds optimal weights from some start.",
+    needs=["dense", "tanh", "sgd"],
+    reading="from some start",
+    kind="existence",
+    expect=HOLDS,
+    sabotage={
+        "a step function in place of tanh": {"tanh": lambda sound: torch.sign},
+        "never moves": {"sgd": with_arguments(lr=0.0)},
+    },
+)  # fmt: skip
+def descent_finds_the_optimal_weights_from_some_start(lib, trial):
+    """Reading: of 64 random starts of a net with two tanh units on exclusive or, at least one gets within 0.05 of the
+    least mean cross-entropy in 400 steps at rate 1.
+    Why: descent needs a slope. A step function has the slope zero, so that its hidden weights never move, and steps
+    through the origin, as they start, cut no corner off."""
+    losses = end_losses(lib, trial, [2, 2, 1], "xor")
+    return at_most(losses.min(), 0.05, what="the best of 64 starts misses the optimum by more than 0.05, by")
+
+
+def end_losses(lib, trial, widths, kind):
+    """The mean cross-entropies of 64 random starts after 400 steps at rate 1, in rising order."""
+    x, y = logical(kind, trial.device)
+    start = random_layers(widths, 64, trial.generator("start"))
+    end = fit(lambda p, _: binary_loss(lib, p, x, y), start, lambda p, g, s: lib.sgd(p, g, s, lr=1.0), 400)
+    return binary_loss(lib, end, x, y).sort().values
+
+
+@claim(
+    "gfg-15.7", "Gradient descent finds the optimal weights of a network with differentiable activations.",
+    needs=["dense", "tanh", "sgd"],
+    setting={"widths": [2, 2, 1], "kind": "xor"},
+    reading="from every start",
+    expect=CONDITIONAL(
+        "the loss is convex in the weights, as in a model without hidden layer; "
+        "a net with two hidden units on exclusive or ends "
+        "in a poor minimum from some starts",
+        within={"widths": instead([2, 1]), "kind": instead("noisy and")}, beyond={"kind": instead("xor")},
+    ),
+    sabotage={
+        "never moves": {"sgd": with_arguments(lr=0.0)},
+        "no hidden layer, a convex loss, on both sides": {"widths": instead([2, 1]), "kind": instead("noisy and")},
+    },
+)  # fmt: skip
+def descent_finds_the_optimal_weights_from_every_start(lib, trial, widths, kind):
+    """Reading: from each of 64 random starts, 400 steps at rate 1
+    bring the mean cross-entropy to within 0.05 of the least value.
+    Why: differentiable activations give a slope, not convexity; two
+    tanh units can settle on a division that leaves corners wrong."""
+    losses = end_losses(lib, trial, widths, kind)
+    picture = curve(
+        "End loss of 64 starts, sorted", range(64), {"loss": losses}, x_label="start", y_label="mean cross-entropy"
+    )
+    failed = int((losses > least_loss(kind) + 0.05).sum())
+    return fact("starts of 64 that miss the optimum by more than 0.05", failed, 0).with_figure(picture)
