@@ -21,11 +21,15 @@ POINTS, WIDTH, STEPS = 60, 16, 80
 
 @dataclass(frozen=True)
 class Training:
-    """80 steps of Adam on batches of `size` of the 60 points; with batch normalisation or without, with dropout p."""
+    """80 steps of Adam on batches of `size` of the 60 points; with batch normalisation or without, with dropout p.
+
+    Where it is `quiet`, mean and variance are those of all 60 points, so that batch mates make no noise.
+    """
 
     size: int
     normalised: bool = False
     p: float = 0.0
+    quiet: bool = False
 
 
 def _hidden(
@@ -57,7 +61,8 @@ def _fresh_loss_and_gap(
 
     def loss(params: Parameters, step: int) -> torch.Tensor:
         at = batches[step]
-        h = _hidden(lib, params, x[:, at], lib.batch_norm if training.normalised else None)
+        normalise = lib.batch_norm if training.normalised else None
+        h = _hidden(lib, params, x, normalise)[:, at] if training.quiet else _hidden(lib, params, x[:, at], normalise)
         if training.p > 0:
             h = lib.dropout(h, training.p, generator=own)
         z = lib.dense(h, params[2], params[3])[..., 0]
@@ -127,28 +132,29 @@ def batch_mates_make_an_activation_random(lib: Any, trial: Trial, size: int) -> 
     "Batch normalisation acts as a regulariser: a net overfits less with it.",
     reading="it lowers overfitting",
     needs=ROLES,
-    setting={"size": 6, "normalised": True},
+    setting={"size": 6, "quiet": False},
     expect=CONDITIONAL(
-        "batches are small, here 6 of 60 points; trained on all points at once, where there is no noise, it does "
-        "nothing for it",
+        "batches are small, here 6 of 60 points; in as many steps on all points at once no such effect shows",
         within={"size": instead(6)},
         beyond={"size": instead(POINTS)},
     ),
-    sabotage={"neither net is normalised": {"normalised": instead(False)}},
+    sabotage={"takes its statistics from all points in training": {"quiet": instead(True)}},
 )
-def batch_normalisation_narrows_the_gap(lib: Any, trial: Trial, size: int, normalised: bool) -> Evidence:
-    """Reading: 60 points with a fifth of the labels wrong, 80 steps: the loss on new data exceeds that on the points
-    by less, by 0.3 at least, than in the same net without batch normalisation.
+def batch_normalisation_narrows_the_gap(lib: Any, trial: Trial, size: int, quiet: bool) -> Evidence:
+    """Reading: 60 points with a fifth of the labels wrong, 80 steps: the gap between the loss on new data and that on
+    the points is at most 0.6 of what it is in the same net without batch normalisation.
 
-    Why: the noise of the batch hinders learning single labels by heart.
+    Why: the noise of the batch hinders learning single labels by heart: the gap is about 0.4 of the plain net's. With
+    the noise taken out, 0.85 remains, and on all points at once 0.98.
     """
 
     def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        drawn = _draw(n, g)
-        plain = Training(size)
-        return tuple(_fresh_loss_and_gap(lib, t, *drawn)[1] for t in (replace(plain, normalised=normalised), plain))
+        drawn, plain = _draw(n, g), Training(size)
+        normalised = replace(plain, normalised=True, quiet=quiet)
+        narrow, wide = (_fresh_loss_and_gap(lib, t, *drawn)[1] for t in (normalised, plain))
+        return narrow, 0.6 * wide
 
-    return trial.prefers(pair, margin=0.3, what="gap between new and training data: lower by 0.3 with normalisation")
+    return trial.prefers(pair, what="gap between new and training data: with normalisation below 0.6 of that without")
 
 
 @claim(
@@ -156,15 +162,15 @@ def batch_normalisation_narrows_the_gap(lib: Any, trial: Trial, size: int, norma
     "Batch normalisation makes dropout less necessary.",
     reading="dropout gains less beside it",
     needs=ROLES,
-    setting={"size": 6, "normalised": True},
+    setting={"size": 6, "quiet": False},
     expect=CONDITIONAL(
-        "batches are small, here 6 of 60 points; trained on all points at once, dropout gains as much as ever",
+        "batches are small, here 6 of 60 points; in as many steps on all points at once no such saving shows",
         within={"size": instead(6)},
         beyond={"size": instead(POINTS)},
     ),
-    sabotage={"neither net is normalised": {"normalised": instead(False)}},
+    sabotage={"takes its statistics from all points in training": {"quiet": instead(True)}},
 )
-def batch_normalisation_spares_dropout(lib: Any, trial: Trial, size: int, normalised: bool) -> Evidence:
+def batch_normalisation_spares_dropout(lib: Any, trial: Trial, size: int, quiet: bool) -> Evidence:
     """Reading: what p = 0.5 takes off the loss on new data is less in the net with batch normalisation, at most 0.6
     of it.
 
@@ -177,7 +183,7 @@ def batch_normalisation_spares_dropout(lib: Any, trial: Trial, size: int, normal
 
     def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         drawn = _draw(n, g)
-        beside, alone = gain(Training(size, normalised), drawn), gain(Training(size), drawn)
+        beside, alone = gain(Training(size, normalised=True, quiet=quiet), drawn), gain(Training(size), drawn)
         return beside, 0.6 * alone
 
     return trial.prefers(
