@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -21,6 +22,7 @@ from assay.gradients.target import Inputs, Target, resolve
 from assay.gradients.variations import allowed, varied
 
 Mode = Literal["reverse", "forward", "batched"]
+USUAL = {"order": 1, "modes": ("reverse",), "surrogate": False, "variations": True}
 
 
 def check_gradient(
@@ -53,76 +55,69 @@ def check_gradient(
     """
     target = resolve(fn, inputs, wrt=wrt, backward=backward, cotangent=cotangent, device=device, hyper=hyper)
     asked = {
-        "wrt": (wrt, None), "probes": (probes, None), "order": (order, 1), "modes": (tuple(modes), ("reverse",)),
-        "tolerance": (tolerance, None), "entries": (entries, None), "constraint": (constraint, None), "surrogate": (surrogate, False),
-        "variations": (variations, True), "backward": (backward, None), "cotangent": (cotangent, None), **{k: (v, None) for k, v in hyper.items()},
+        "wrt": wrt, "probes": probes, "order": order, "modes": tuple(modes), "tolerance": tolerance, "entries": entries,
+        "constraint": constraint, "surrogate": surrogate, "variations": variations, "backward": backward, "cotangent": cotangent,
     }  # fmt: skip
-    line = repeated(target.label, asked, seed)
-    started = time.perf_counter()
+    checking = Checking(repeated(target.label, asked | hyper, seed), seed, order, tuple(modes), entries, variations)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            check = Examination(target, seed, probes or 2, tolerance or 0.0, constraint, surrogate)
+            return checking.report(Examination(target, seed, probes or 2, tolerance or 0.0, constraint, surrogate))
         except WrongShapeError as error:
-            return _misshapen(target, error, seed, line, time.perf_counter() - started)
-        records = check.compare(entries == "all")
-        findings = _findings(
-            check, order, modes, False if any(record.wrong_count for record in records) else variations
-        )
-    return _report(check, records, findings, seed, line, time.perf_counter() - started)
+            return checking.misshapen(target, error)
 
 
-def _report(
-    check: Examination,
-    records: Sequence[InputEntries],
-    findings: Sequence[Finding],
-    seed: int,
-    line: str,
-    seconds: float,
-) -> GradientReport:
-    return GradientReport(
-        target=check.target.label,
-        verdict=overall(records, findings),
-        entries=tuple(records),
-        findings=tuple(findings),
-        guess=_guess(check, findings),
-        seed=seed,
-        line=line,
-        forwards=check.forwards,
-        seconds=seconds,
-    )
+@dataclass(frozen=True)
+class Checking:
+    """One check under way: the line that repeats it, and what it looks at."""
+
+    line: str
+    seed: int
+    order: int
+    modes: tuple[str, ...]
+    entries: Literal["all"] | None
+    variations: bool | Literal["layouts"]
+    started: float = field(default_factory=time.perf_counter)
+
+    def report(self, check: Examination) -> GradientReport:
+        """Compare, then look for everything else; what is wrong at the given input is not varied."""
+        records = check.compare(self.entries == "all")
+        wrong = any(record.wrong_count for record in records)
+        findings = self.findings(check, False if wrong else self.variations)
+        return GradientReport(
+            target=check.target.label, verdict=overall(records, findings), entries=tuple(records), findings=tuple(findings),
+            guess=_guess(check, findings), seed=self.seed, line=self.line, forwards=check.forwards,
+            seconds=time.perf_counter() - self.started,
+        )  # fmt: skip
+
+    def findings(self, check: Examination, variations: bool | Literal["layouts"]) -> list[Finding]:
+        """What was observed, what else must be true of the backward, the changed inputs."""
+        found = [*check.observed, *check.notes, *conjugate_convention(check), *further(check, self.modes)]
+        if self.order >= 2:
+            found += second_order(check)
+        if variations and check.comparison is not None and not any(f.status == "wrong" for f in found):
+            found += varied(check, variations == "layouts")
+            if variations is True and allowed(check.target):
+                found += float32_twin(check)
+        return found
+
+    def misshapen(self, target: Target, error: WrongShapeError) -> GradientReport:
+        """The report on a backward whose gradient autograd refuses to take."""
+        return GradientReport(
+            target=target.label, verdict="differs", entries=(), findings=(Finding("shape", "wrong", str(error)),), guess="",
+            seed=self.seed, line=self.line, forwards=3, seconds=time.perf_counter() - self.started,
+        )  # fmt: skip
 
 
-def _misshapen(target: Target, error: WrongShapeError, seed: int, line: str, seconds: float) -> GradientReport:
-    """The report on a backward whose gradient autograd refuses to take."""
-    return GradientReport(
-        target=target.label, verdict="differs", entries=(), findings=(Finding("shape", "wrong", str(error)),), guess="",
-        seed=seed, line=line, forwards=3, seconds=seconds,
-    )  # fmt: skip
-
-
-def repeated(label: str, asked: Mapping[str, tuple[Any, Any]], seed: int) -> str:
-    """The call that repeats the check: options (value, default) are written where they differ; what has no short form by name."""
+def repeated(label: str, asked: Mapping[str, Any], seed: int) -> str:
+    """The call that repeats the check: options are written where they are not the usual ones; what has no short form by name."""
     plain = (str, int, float, bool, tuple, list)
     words = [
         f", {name}={value!r}" if isinstance(value, plain) else f", {name}={getattr(value, '__name__', name)}"
-        for name, (value, default) in asked.items()
-        if value is not default and not (isinstance(value, plain) and value == default)
+        for name, value in asked.items()
+        if value is not None and not (isinstance(value, plain) and value == USUAL.get(name))
     ]
     return f"check_gradient({label if label.isidentifier() else 'fn'}, inputs{''.join(words)}, seed={seed})"
-
-
-def _findings(
-    check: Examination, order: int, modes: Sequence[Mode], variations: bool | Literal["layouts"]
-) -> list[Finding]:
-    found = [*check.observed, *check.notes, *conjugate_convention(check), *further(check, modes)]
-    if order >= 2:
-        found += second_order(check)
-    if variations and check.comparison is not None and not any(f.status == "wrong" for f in found):
-        found += varied(check, variations == "layouts")
-        if variations is True and allowed(check.target):
-            found += float32_twin(check)
-    return found
 
 
 def _guess(check: Examination, findings: Sequence[Finding]) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from assay.errors import GradientInputError
 from assay.gradients import numeric
 from assay.gradients.analytic import EXPECTED_FAILURES
-from assay.gradients.check import check_gradient, overall
+from assay.gradients.check import USUAL, check_gradient, overall
 from assay.gradients.landscape import Landscape
 from assay.gradients.locate import Progress, search
 from assay.gradients.observe import reordered, spread
@@ -57,22 +57,45 @@ def check_module(
         )
     inputs = made(inputs, seed)
     checked = module if loss is None else WithLoss(module, loss)
-    size = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-    name = type(module).__name__
     with mode(module, module.training if training is None else training):
-        if size > SMALL:
-            target = replace(resolve(checked, inputs, device=device), label=name)
-            return _large(target, module, seed, probes or 1, training is None, progress)
-        report = check_gradient(checked, inputs, probes=probes, seed=seed, device=device, **options)
-    report = replace(report, target=name, line=f"check_module({name}, inputs, seed={seed})")
-    if training is not None or report.verdict == "differs":
+        if sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad) > SMALL:
+            target = replace(resolve(checked, inputs, device=device), label=type(module).__name__)
+            return _large(target, module, seed, probes or 1, training is None, progress, ignored(options))
+        options |= {"probes": probes, "seed": seed, "device": device}
+        report = check_gradient(checked, inputs, **options)
+    return _small(report, module, checked, inputs, training is None, options)
+
+
+def _small(
+    report: GradientReport,
+    module: nn.Module,
+    checked: nn.Module,
+    inputs: Any,
+    both_modes: bool,
+    options: dict[str, Any],
+) -> GradientReport:
+    """The report under the module's name, with the other mode as a finding."""
+    name = type(module).__name__
+    report = replace(report, target=name, line=f"check_module({name}, inputs, seed={options['seed']})")
+    if not both_modes or report.verdict == "differs":
         return report
     with mode(module, not module.training):
-        finding = _other_mode(
-            checked, inputs, module.training, dict(probes=probes, seed=seed, device=device, **options)
-        )
+        finding = _other_mode(checked, inputs, module.training, options)
     findings = (*report.findings, finding)
     return replace(report, findings=findings, verdict=overall(report.entries, findings))
+
+
+def ignored(options: dict[str, Any]) -> list[Finding]:
+    """A note on options that only small modules have."""
+    names = [
+        name for name, value in options.items() if value is not None and value is not False and value != USUAL.get(name)
+    ]
+    if not names:
+        return []
+    sentence = (
+        f"a module of more than {SMALL} parameters is searched by group testing, which does not know {', '.join(names)}"
+    )
+    return [Finding("options", "note", f"{sentence}; check a smaller one with them")]
 
 
 class WithLoss(nn.Module):
@@ -112,7 +135,13 @@ def _other_mode(module: nn.Module, inputs: Any, training: bool, options: dict[st
 
 
 def _large(
-    target: Target, module: nn.Module, seed: int, probes: int, both_modes: bool, progress: bool | Console
+    target: Target,
+    module: nn.Module,
+    seed: int,
+    probes: int,
+    both_modes: bool,
+    progress: bool | Console,
+    notes: list[Finding],
 ) -> GradientReport:
     """Group testing on the inputs and parameters of a large module, one random cotangent a probe."""
     started, forwards = time.perf_counter(), 0
@@ -121,7 +150,7 @@ def _large(
             landscape = Landscape(target, seed + probe)
             result = search(landscape.field, tell)
             forwards += landscape.field.forwards
-            records, findings = recorded(landscape, result), ended(landscape, result)
+            records, findings = recorded(landscape, result), [*notes, *ended(landscape, result)]
             guess = likeness(landscape, result)
             del landscape
             wrong = any(record.wrong_count for record in records)

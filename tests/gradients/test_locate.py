@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ import torch
 from assay.errors import GradientInputError
 from assay.gradients import check_gradient, check_module
 from assay.gradients.coefficients import BLOCK, Coefficients
-from assay.gradients.field import Field
+from assay.gradients.field import Field, Measured
+from assay.gradients.locate import search
 from benchmarks.gradients.location import in_a_process
 
 
@@ -152,3 +154,22 @@ def test_what_is_no_module_is_refused():
         check_module(lambda: 3, ("float64[3]",))
     with pytest.raises(GradientInputError, match="cannot be read"):
         check_module(Layer(3, []), ("float99[3]",))
+
+
+@pytest.mark.parametrize("always", [True, False])
+def test_a_broken_comparison_does_not_pass_these_tests(always: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Measured, "wrong", property(lambda self: always))
+    right, wrong = (check_module(Layer(150, places), ("float64[3,150]",)) for places in ([], [(3, 7, 1.5)]))
+    assert (right.verdict, wrong.verdict) != ("agrees", "differs")
+
+
+def test_coefficients_that_are_all_alike_do_not_pass_these_tests(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("assay.gradients.coefficients.signs", lambda count, _: torch.ones(count, dtype=torch.float64))
+    x = torch.linspace(0.5, 1, 30_000, dtype=torch.float64)
+    opposite = Field([x], [x.clone()], [torch.ones_like(x)], [(30_000,)], lambda: 0.0, 0)
+    opposite.value = lambda: float(opposite.moved[0].sum())
+    opposite.base = opposite.value()
+    opposite.gradients[0][:2] += torch.tensor([1.0, -1.0], dtype=torch.float64)
+    assert search(opposite).wrong == {}
+    monkeypatch.undo()
+    assert set(search(replace(opposite, corrections={})).wrong) == {0, 1}

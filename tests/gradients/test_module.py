@@ -276,6 +276,13 @@ def test_what_cannot_be_searched_is_refused_in_one_sentence(module: nn.Module, i
     assert "expected" in str(caught.value)
 
 
+def test_options_that_a_search_does_not_know_are_noted():
+    report = check_module(Layer(), one(), training=True, order=2, entries=None, tolerance=0.5)
+    (note,) = [finding for finding in report.findings if finding.kind == "options"]
+    assert "order, tolerance" in note.sentence
+    assert not [f for f in check_module(Layer(), one(), training=True, order=1).findings if f.kind == "options"]
+
+
 def test_progress_is_shown_on_a_console():
     stream = io.StringIO()
     check_module(Layer(), one(), progress=Console(file=stream, force_terminal=True, width=100), training=True)
