@@ -20,6 +20,13 @@ from assay.gradients.target import Target, leaves_of
 REORDERED = 0.5
 # Saved tensors are looked for in so many nodes of the graph.
 NODES = 200
+HELD = {
+    "mutation": "inputs, saved tensors and the incoming cotangent are left alone",
+    "determinism": "two calls of forward and backward give the same",
+    "shape": "every gradient has the shape of its input",
+    "dtype": "every gradient has the dtype of its input",
+    "device": "every gradient is on the device of its input",
+}
 
 
 def observe(target: Target, generator: torch.Generator) -> tuple[Target, Analytic, list[Finding], tuple[Tensor, ...]]:
@@ -27,7 +34,13 @@ def observe(target: Target, generator: torch.Generator) -> tuple[Target, Analyti
     target, findings, values = _forward_twice(target)
     analytic = Analytic(target)
     findings += _backward_twice(analytic, generator)
-    return target, analytic, findings, values
+    return target, analytic, findings + _held(findings), values
+
+
+def _held(findings: list[Finding]) -> list[Finding]:
+    """A line for everything that was looked at and found in order."""
+    faults = {finding.kind for finding in findings if finding.kind != "randomness"}
+    return [Finding(kind, "holds", sentence) for kind, sentence in HELD.items() if kind not in faults]
 
 
 def _forward_twice(target: Target) -> tuple[Target, list[Finding], tuple[Tensor, ...]]:

@@ -361,7 +361,8 @@ def test_every_change_of_values_and_sizes_is_named():
         "axes of 3 cut to one",
     ):
         assert words in sentence
-    for kind in ("cotangent layouts", "layouts", "expanded inputs", "linearity", "float32 twin"):
+    observed = ("mutation", "determinism", "shape", "dtype", "device")
+    for kind in ("cotangent layouts", "layouts", "expanded inputs", "linearity", "float32 twin", *observed):
         assert held(report, kind)
 
 
