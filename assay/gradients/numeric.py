@@ -176,10 +176,11 @@ def _moved(values: Array, by: int) -> Array:
 
 @dataclass(frozen=True)
 class Sides:
-    """One-sided slopes (...): `kink` where they stay apart as the step shrinks; `settled` where they do anything but jump."""
+    """One-sided slopes (...), how far they may be off, and `kink` where they stay apart as the step shrinks."""
 
     left: Array
     right: Array
+    doubt: Array
     kink: NDArray[np.bool_]
 
 
@@ -190,6 +191,9 @@ def sides(forward: Array, backward: Array, ladder: Array, noise: Array) -> Sides
     where the gap exceeds eight times its noise on the last three rows that rise above the noise, changes there by less than a
     factor 1.5 a row (a smooth function changes it by 4, a square-root cusp by 2), and is hidden below by noise alone: a gap
     that vanishes at a smaller, quieter step is a kink nearby, not here.
+
+    A one-sided slope errs by c·h + O(h²); the slopes of two steps give its limit without c, up to the noise of the finer one and
+    less than what the extrapolation itself added.
     """
     with np.errstate(all="ignore"):
         gap = (forward - backward) / ladder
@@ -205,6 +209,14 @@ def sides(forward: Array, backward: Array, ladder: Array, noise: Array) -> Sides
         below = np.arange(ladder.size) > at
         hidden = 8 * noise / ladder >= np.abs(chosen[0])[..., None] / 1.5
         kink &= (~below | hidden).all(axis=-1)
-        right = np.take_along_axis(forward / ladder, at - 2, -1)[..., 0]
-        left = np.take_along_axis(backward / ladder, at - 2, -1)[..., 0]
-    return Sides(left, right, kink)
+        left, right = (_limit(side / ladder, at - 2) for side in (backward, forward))
+        hiss = np.take_along_axis(noise / ladder, at - 1, -1)[..., 0]
+        doubt = np.maximum(left[1], right[1]) + MARGIN * hiss
+    return Sides(left[0], right[0], doubt, kink)
+
+
+def _limit(slopes: Array, row: NDArray[np.int64]) -> tuple[Array, Array]:
+    """One-sided slopes (..., rows) at `row` and the next, without the error proportional to h: the limit, and how far that moved it."""
+    coarse, fine = (np.take_along_axis(slopes, row + k, -1)[..., 0] for k in (0, 1))
+    limit = fine + (fine - coarse) / (RATIO - 1)
+    return limit, np.abs(limit - coarse)

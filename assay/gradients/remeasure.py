@@ -68,7 +68,7 @@ def _settle(
         lost = (~np.isfinite(table.bar[i, j]) & outside) | (edge & ~np.isfinite(a))
         flat = np.abs(a) <= numeric.MARGIN * found.flat / unit
         low, high = np.minimum(apart.left, apart.right) / unit, np.maximum(apart.left, apart.right) / unit
-        slack = numeric.MARGIN * rounding + 1e-6 * np.maximum(np.abs(low), np.abs(high))
+        slack = numeric.MARGIN * rounding + apart.doubt / unit
         within = (a >= low - slack) & (a <= high + slack)
         # The finest steps say what the gradient says and coarser ones do not: structure too fine for the ladder, not a mistake.
         fine = (np.abs(found.finest / unit[:, None] - a[:, None]) < 0.1 * np.abs(a)[:, None]).all(-1)

@@ -83,6 +83,25 @@ def test_up_to_a_million_inputs_hide_nothing(mistake: str | None, side: int):
     assert report.verdict == ("agrees" if mistake is None else "differs")
 
 
+@pytest.mark.parametrize(("slope", "verdict"), [(1.0, "kink"), (-1.0, "kink"), (0.3, "kink"), (1.001, "differs")])
+def test_the_ends_of_a_curved_kink_are_subgradients_too(slope: float, verdict: str):
+    """|x| + 5·x·|x| at 0: the one-sided slopes are measured from curved sides, the gradient may be either limit of them."""
+
+    class Curved(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x.abs() + 5 * x * x.abs()
+
+        @staticmethod
+        def backward(ctx, dy):
+            (x,) = ctx.saved_tensors
+            return dy * torch.where(x == 0, slope, x.sign() + 10 * x.abs())
+
+    x = torch.tensor([-0.7, 0.0, 1.2], dtype=torch.float64)
+    assert check_gradient(Curved.apply, {"input": x}, variations=False).verdict == verdict
+
+
 def test_kinks_are_never_wrong_but_values_outside_the_slopes_are():
     x = torch.tensor([0.0, 1.0, -1.0], dtype=torch.float64)
     assert check_gradient(torch.relu, {"input": x}).verdict == "kink"
