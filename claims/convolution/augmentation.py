@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
-from assay.claim import HOLDS, claim
-from assay.evidence import Evidence, close, differs, equal
+from assay.claim import HOLDS, REFUTED, claim
+from assay.evidence import Evidence, at_least, close, differs, equal
 from assay.sabotage import ignoring, instead
 from assay.strategies import choices, normals, sizes
 
 IMAGES = normals((2, 4, 6))
+LIST = ("rotate90", "zoom", "crop", "flip", "shear", "translate", "add_noise", "brightness", "contrast")
 
 
 def placed(x: torch.Tensor, source: Callable[[int, int], tuple[int, int]], height: int, width: int) -> torch.Tensor:
@@ -132,6 +133,25 @@ def a_reflection_undoes_itself(lib: Any, x: torch.Tensor, dim: int) -> Evidence:
 
 @claim(
     "gfg-43.7",
+    "One of the image transformations is named 'sharing'.",
+    needs=LIST,
+    setting={"name": "sharing"},
+    reading="as printed",
+    kind="existence",
+    expect=REFUTED(
+        instead="The transformation in which rows slide in proportion to their height is named shearing.",
+        by="shearing_slides_rows_in_proportion",
+    ),
+    sabotage={"shearing in its place": {"name": instead("shear")}},
+)
+def one_of_the_transformations_is_named_sharing(lib: Any, name: str) -> Evidence:
+    """Reading: the word itself stands among the names of the transformations that are run here for question 43.
+    Why not: no operation on images is called so; the run can only say that it is not one of these nine."""
+    return at_least(int(name in lib.roles), 1, what="transformations of that name fall short of one by")
+
+
+@claim(
+    "gfg-43.7",
     "Shearing is an image transformation: rows slide in proportion to their height.",
     needs=["shear"],
     given={"x": normals((2, 4, 3)), "by": choices(1, 2, -1, -2)},
@@ -165,6 +185,7 @@ def shearing_slides_rows_in_proportion(lib: Any, x: torch.Tensor, by: int) -> Ev
         "dx": choices(1, 2, 3, -1, -4),
         "wrap": choices(False, True),
     },
+    covers="as an operation on pixels",
     expect=HOLDS,
     sabotage={
         "down and right exchanged": {"translate": lambda sound: lambda x, dy, dx, **hyper: sound(x, dx, dy, **hyper)},

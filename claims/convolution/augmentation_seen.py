@@ -88,6 +88,7 @@ SHIFT_NET = {
     needs=["translate", "conv2d", "relu", "global_average_pool", "dense"],
     given=SHIFT_NET | {"u": normals((5, 36))},
     setting={"border": round_the_border},
+    covers="what a net learns from it",
     expect=HOLDS,
     sabotage={
         "zeros at the border": {"border": instead(zero_border)},

@@ -17,8 +17,6 @@ from assay.sabotage import instead, with_arguments
 from claims.lab.tasks import halfspace, xor_clouds
 from claims.regularization.small_nets import (
     FEW,
-    NARROW,
-    PLENTY,
     ROLES,
     WIDE,
     Data,
@@ -27,6 +25,8 @@ from claims.regularization.small_nets import (
     fresh_error,
 )
 
+SETTLED = Recipe(width=2, steps=60, lr=0.15)  # on 400 points: has learned what it can, and little by heart
+
 
 @claim(
     "ib-20.7",
@@ -34,23 +34,51 @@ from claims.regularization.small_nets import (
     needs=ROLES,
     setting={"recipe": WIDE, "points": FEW, "penalty": 0.03},
     expect=CONDITIONAL(
-        "accuracy stands still because the net overfits; a net that underfits gets worse",
-        within={"recipe": instead(WIDE), "points": instead(FEW), "penalty": instead(0.03)},
-        beyond={"recipe": instead(NARROW), "points": instead(PLENTY), "penalty": instead(0.1)},
+        "accuracy stands still because the net overfits, here 16 neurons on 100 points; 2 neurons on 400 points, whose "
+        "accuracy stands still too, gain nothing from the same penalty",
+        within={"recipe": instead(WIDE), "points": instead(FEW)},
+        beyond={"recipe": instead(SETTLED), "points": instead(400)},
     ),
     sabotage={"no penalty": {"penalty": lambda sound: 0.0}},
 )
 def l2_raises_accuracy_on_validation_data(
     lib: Any, trial: Trial, recipe: Recipe, points: int, penalty: float
 ) -> Evidence:
-    """Reading: trained on the same data from the same weights, the net with L2 answers right on more of 500 fresh
-    points, by 0.02.
+    """Reading: half of the steps already gave as few errors on 500 fresh points, up to 0.05; trained on the same data
+    from the same weights, the net with L2 makes fewer by 0.03.
 
-    Why: the penalty makes wrong labels expensive to learn; where nothing is learned by heart it only pulls away from
-    the solution.
+    Why: the penalty makes wrong labels expensive to learn; where nothing is learned by heart there is nothing to gain.
     """
+    stopped = contest(lib, [replace(recipe, steps=recipe.steps // 2), recipe], fresh_error, points=points)
+
+    def halfway(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        half, full = stopped(n, g)
+        return half, full + 0.05
+
+    still = trial.prefers(halfway, what="errors on validation data: half of the steps are as good, up to 0.05")
     pair = contest(lib, [_with(recipe, penalty=penalty), recipe], fresh_error, points=points)
-    return trial.prefers(pair, margin=0.02, what="errors on validation data: L2 is better than none by 0.02")
+    return still & trial.prefers(pair, margin=0.03, what="errors on validation data: L2 is better than none by 0.03")
+
+
+@claim(
+    "ib-20.7",
+    "Regularisation helps where accuracy on validation data no longer rises, however strong it is.",
+    needs=ROLES,
+    setting={"penalty": 0.03},
+    expect=CONDITIONAL(
+        "the penalty has a suitable size: here 0.03; at 0.3 the net that overfits can only guess",
+        within={"penalty": instead(0.03)},
+        beyond={"penalty": instead(0.3)},
+    ),
+    sabotage={"no penalty": {"penalty": lambda sound: 0.0}},
+)
+def l2_of_any_strength_raises_accuracy_on_validation_data(lib: Any, trial: Trial, penalty: float) -> Evidence:
+    """Reading: the net of 16 neurons on 100 points makes fewer errors with the penalty, by 0.03.
+
+    Why: a strong penalty holds the weights at zero, where the answer does not depend on the point.
+    """
+    pair = contest(lib, [_with(WIDE, penalty=penalty), WIDE], fresh_error, points=FEW)
+    return trial.prefers(pair, margin=0.03, what="errors on validation data: L2 is better than none by 0.03")
 
 
 def _clouds(shape: tuple[int, ...], generator: torch.Generator) -> Data:
@@ -106,8 +134,8 @@ FEW_SAMPLES, MANY_SAMPLES = 60, 2000
 def _ridge_contest(
     lib: Any, samples: int, penalty: float
 ) -> Callable[[int, torch.Generator], tuple[torch.Tensor, torch.Tensor]]:
-    """Squared distance of the fitted from the true 50 weights, which is the excess test error: with the penalty and
-    without.
+    """Squared distance of the fitted from the true 50 weights, which is the excess test error: with the penalty, and
+    nine tenths of that without.
     """
 
     def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -116,7 +144,7 @@ def _ridge_contest(
         noise = torch.randn(n, samples, generator=g, dtype=torch.float64, device=g.device)
         y = (x @ w.unsqueeze(-1))[..., 0] + 0.5 * noise
         held, free = ((lib.ridge(x, y, penalty=t) - w).square().sum(-1) for t in (penalty, 0.0))
-        return held, free
+        return held, 0.9 * free
 
     return pair
 
@@ -127,25 +155,23 @@ def _ridge_contest(
     needs=["ridge"],
     setting={"samples": FEW_SAMPLES, "penalty": 10.0},
     expect=CONDITIONAL(
-        "samples are few and noisy: 60 for 50 weights; with 2000 there is nothing to gain",
+        "samples are few and noisy: 60 for 50 weights; with 2000 there is hardly anything to gain",
         within={"samples": instead(FEW_SAMPLES)},
         beyond={"samples": instead(MANY_SAMPLES)},
     ),
     sabotage={"no penalty": {"penalty": instead(0.0)}, "ignores the penalty": {"ridge": with_arguments(penalty=0.0)}},
 )
 def a_penalty_lowers_test_error(lib: Any, trial: Trial, samples: int, penalty: float) -> Evidence:
-    """Reading: ridge regression with penalty 10 has a mean squared test error lower by 0.02 than least squares (noise
+    """Reading: ridge regression with penalty 10 has an excess test error lower by a tenth than least squares (noise
     variance 0.25).
 
-    Why: least squares adds 0.25·50/(60 - 51) to the error, the penalty trades that for a little bias; with 2000
-    samples it adds 0.006.
+    Why: least squares has 0.25·50/(60 - 51) = 1.4, and the penalty trades that for a little bias; with 2000 samples
+    it has 0.006, of which the penalty, 10 against 2000, takes less than a hundredth.
     """
     return trial.prefers(
-        _ridge_contest(lib, samples, penalty),
-        margin=0.02,
-        what="test error: the penalty is better than none by 0.02",
+        _ridge_contest(lib, samples, penalty), what="excess test error: the penalty is better by a tenth than none",
         most=128,
-    )
+    )  # fmt: skip
 
 
 @claim(
@@ -161,13 +187,13 @@ def a_penalty_lowers_test_error(lib: Any, trial: Trial, samples: int, penalty: f
     sabotage={"ignores the penalty": {"ridge": with_arguments(penalty=0.0)}},
 )
 def a_penalty_of_any_size_lowers_test_error(lib: Any, trial: Trial, penalty: float) -> Evidence:
-    """Reading: on 100 samples, with the penalty the mean squared test error is lower by 0.02 than without.
+    """Reading: on 100 samples, with the penalty the excess test error is lower by a tenth than without.
 
     Why: the penalty that Bayes would choose is the ratio of the variances of noise and weight, 0.25/0.02 = 12.5; at
     10⁵ the model predicts zero, whose error is 1, while least squares adds 0.25·50/(100 - 51) = 0.26.
     """
     return trial.prefers(
-        _ridge_contest(lib, 100, penalty), margin=0.02, what="test error: the penalty is better than none by 0.02"
+        _ridge_contest(lib, 100, penalty), what="excess test error: the penalty is better by a tenth than none"
     )
 
 
