@@ -17,6 +17,10 @@ from claims.initialization.networks import plain
 
 DEPTH = 20
 SHAPES = ((32, 32), (16, 64), (64, 16))  # (out, in)
+HE_RULE = (
+    "He's own variance is 2/fan_in: it keeps the second moment of ReLU activations at any widths, which 2/fan_avg does "
+    "only between layers of equal width."
+)
 SPREAD = 5**0.5  # of relu(z)² when its mean is 1: E[relu(z)⁴] = 3·E[z²]²/2 = 6
 Activation = Callable[[torch.Tensor], torch.Tensor]
 Initialiser = Callable[..., torch.Tensor]
@@ -49,8 +53,7 @@ def square(fan_in: Any, fan_out: Any) -> Any:
     setting={"shape": SHAPES[1], "assuming": positive},
     reading="variance 2 / mean fan keeps activations",
     expect=REFUTED(
-        instead="Variance 2/fan_in keeps the second moment of ReLU activations; 2/fan_avg does so only between layers "
-        "of equal width.",
+        instead=HE_RULE,
         by="two_over_fan_in_keeps_relu_activations",
     ),
     sabotage={"layers of equal width": {"shape": instead(SHAPES[0]), "assuming": instead(square)}},
@@ -102,7 +105,7 @@ def two_over_fan_in_keeps_relu_activations(lib: Any, trial: Any, shape: tuple[in
     setting={"factor": lambda fan_avg: 2 / fan_avg},
     reading="Xavier's variance times 2 / mean fan",
     expect=REFUTED(
-        instead="He's rule has a variance of its own: 2/fan_in keeps the second moment of ReLU activations at any widths.",
+        instead=HE_RULE,
         by="two_over_fan_in_keeps_relu_activations",
     ),
     sabotage={"multiplied by two": {"factor": instead(lambda fan_avg: 2.0)}},

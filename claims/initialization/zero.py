@@ -27,8 +27,8 @@ from claims.lab.training import accuracy, fit, mlp
 STEPS = 60
 STUCK = (
     "Zero weights with zero biases stop a net whose hidden activation is zero at zero, as tanh and ReLU are; with "
-    "unequal biases such nets learn; nets without a hidden layer learn, and so do sigmoid nets unless their biases are "
-    "zero too and the classes exactly balanced."
+    "unequal biases such nets learn; nets without a hidden layer learn, and so do sigmoid nets with zero biases unless "
+    "the classes are exactly balanced."
 )
 STARTS = 16  # drawn biases, of which the best is looked at: one success refutes "never"
 
