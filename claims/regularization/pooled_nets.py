@@ -4,6 +4,7 @@ labels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from claims.lab.training import Parameters, fit
 ROLES = (
     "conv2d", "max_pool2d", "global_average_pool", "dense", "relu", "binary_cross_entropy_with_logits", "adam",
 )  # fmt: skip
-MAPS, SIDE = 2, 6
+MAPS, SIDE, STEPS = 2, 6, 24
 Pool = Callable[[Any, torch.Tensor], torch.Tensor]
 
 
@@ -47,16 +48,16 @@ def _scores(lib: Any, params: Parameters, x: torch.Tensor, pool: Pool) -> torch.
     return lib.dense(features, v, c)[..., 0]
 
 
-def _gap(lib: Any, pool: Pool, n: int, g: torch.Generator, seed: int) -> torch.Tensor:
-    """Train n nets on 40 images each, a fifth of them with wrong labels: loss on 200 new images minus loss on the
-    40.
-    """
+def _losses(
+    lib: Any, pool: Pool, n: int, g: torch.Generator, seed: int, steps: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Train n nets on 60 images each, a fifth of them with wrong labels: losses on the 60 and on 100 new ones, (n,)."""
 
     def images(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        x, y = bars((n, count), SIDE, g)
+        x, y = bars((n, count), SIDE, g, noise=0.1)
         return x, flip(y, 0.2, g)
 
-    train, fresh = images(40), images(200)
+    train, fresh = images(60), images(100)
     own = torch.Generator(g.device).manual_seed(seed)
     width = pool(lib, torch.zeros(1, MAPS, SIDE, SIDE, dtype=torch.float64, device=g.device)).numel()
     params: Parameters = [
@@ -69,8 +70,8 @@ def _gap(lib: Any, pool: Pool, n: int, g: torch.Generator, seed: int) -> torch.T
     def loss(params: Parameters, data: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         return lib.binary_cross_entropy_with_logits(_scores(lib, params, data[0], pool), data[1]).mean(-1)
 
-    params = fit(lambda p, step: loss(p, train), params, lambda p, d, state: lib.adam(p, d, state, lr=0.05), 20)
-    return loss(params, fresh) - loss(params, train)
+    params = fit(lambda p, step: loss(p, train), params, lambda p, d, state: lib.adam(p, d, state, lr=0.08), steps)
+    return loss(params, train), loss(params, fresh)
 
 
 @claim(
@@ -78,32 +79,34 @@ def _gap(lib: Any, pool: Pool, n: int, g: torch.Generator, seed: int) -> torch.T
     "Pooling lowers overfitting.",
     reading="the gap between new and training data narrows",
     needs=ROLES,
-    setting={"pool": two_by_two, "plain": no_pooling},
+    setting={"pool": two_by_two, "plain": no_pooling, "steps": STEPS},
     expect=HOLDS,
     sabotage={
-        "pools nothing": {"pool": instead(no_pooling)},
+        "does not train": {"steps": instead(0)},
         "both nets pool over the whole map": {
             "pool": instead(over_the_whole_map),
             "plain": instead(over_the_whole_map),
         },
     },
 )
-def pooling_narrows_the_gap(lib: Any, trial: Trial, pool: Pool, plain: Pool) -> Evidence:
-    """Reading: on 40 images of bars with a fifth of the labels wrong, 2×2 max-pooling before the dense layer lowers
-    the gap.
+def pooling_narrows_the_gap(lib: Any, trial: Trial, pool: Pool, plain: Pool, steps: int) -> Evidence:
+    """Reading: on 60 images of bars with a fifth of the labels wrong, 2×2 max-pooling before the dense layer lowers
+    the gap, and the loss on new images with it.
 
     Why: the dense layer has a quarter of the weights and sees less of each image's noise, so it learns fewer labels
-    by heart.
+    by heart. A gap that narrowed because nothing was learned would leave the loss on new images where it was.
     """
 
-    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def wins(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         state, seed = g.get_state(), int(torch.randint(2**62, (), generator=g, device=g.device))
-        g.set_state(state)  # both nets see the same images
-        first = _gap(lib, pool, n, g, seed)
-        g.set_state(state)
-        return first, _gap(lib, plain, n, g, seed)
+        sides = []
+        for chosen in (pool, plain):
+            g.set_state(state)  # both nets see the same images
+            sides.append(_losses(lib, chosen, n, g, seed, steps))
+        (own, fresh), (own_plain, fresh_plain) = sides
+        return torch.maximum((fresh - own) - (fresh_plain - own_plain), fresh - fresh_plain), torch.zeros_like(fresh)
 
-    return trial.prefers(pair, what="gap between new and training data: with pooling lower than without")
+    return trial.prefers(wins, what="gap to new data, and loss on new data: both lower with pooling than without")
 
 
 @claim(
@@ -114,19 +117,21 @@ def pooling_narrows_the_gap(lib: Any, trial: Trial, pool: Pool, plain: Pool) -> 
     setting={"pool": two_by_two},
     expect=REFUTED(
         instead="Pooling narrows the gap, since the dense layer behind it has fewer weights; on few images a wide gap "
-        "remains. Only pooling over the whole map, which leaves one number per map, all but closes it here.",
+        "remains.",
         by="pooling_narrows_the_gap",
     ),
     sabotage={"pools over the whole map": {"pool": instead(over_the_whole_map)}},
 )
 def pooling_leaves_no_overfitting(lib: Any, trial: Trial, pool: Pool) -> Evidence:
-    """Reading: with 2×2 max-pooling, the loss on new images exceeds that on the 40 training images by less than 0.2.
+    """Reading: with 2×2 max-pooling, the loss on new images is below that of a guess and exceeds that on the 60
+    training images by less than 0.2.
 
-    Why not: 18 pooled numbers for 40 images are still enough to learn most wrong labels by heart.
+    Why not: 18 pooled numbers for 60 images are still enough to learn part of the wrong labels by heart. Pooled over
+    the whole map, which leaves two numbers, the net beats a guess on new images, and there is no such gap.
     """
 
-    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        gap = _gap(lib, pool, n, g, int(torch.randint(2**62, (), generator=g, device=g.device)))
-        return gap, torch.full_like(gap, 0.2)
+    def worst(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        own, fresh = _losses(lib, pool, n, g, int(torch.randint(2**62, (), generator=g, device=g.device)), STEPS)
+        return torch.maximum(fresh - own - 0.2, fresh - math.log(2)), torch.zeros_like(fresh)
 
-    return trial.prefers(pair, what="gap between new and training data is below 0.2")
+    return trial.prefers(worst, what="gap to new data below 0.2, and loss on new data below that of a guess")

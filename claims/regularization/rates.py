@@ -29,6 +29,7 @@ def _keeps_instead(sound: Any) -> Any:
     "gfg-19.10",
     "At the usual small rates of 0.2 and 0.25 the noise of dropout is a quarter and a third of the signal; at 0.5 it "
     "equals it.",
+    reading="what such a rate does; whether it is usual is not for a run",
     needs=["dropout"],
     cases=[{"p": 0.2}, {"p": 0.25}, {"p": 0.5}],
     expect=HOLDS,
