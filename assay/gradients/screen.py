@@ -104,9 +104,8 @@ def bands(sizes: Tensor) -> list[Tensor]:
     if top == 0.0 or (low.numel() == sizes.numel() and float(low.min()) * BAND >= top):
         return [torch.ones_like(sizes, dtype=torch.bool)]
     level = torch.full_like(sizes, float(BANDS - 1))
-    level[sizes > 0] = torch.floor(torch.log(top / low) / np.log(BAND)).clamp(
-        0, BANDS - 1
-    )  # top / top can round below 1
+    steps = torch.floor(torch.log(top / low) / np.log(BAND))
+    level[sizes > 0] = steps.clamp(0, BANDS - 1)  # top / top can round below 1
     return [level == k for k in range(BANDS) if bool((level == k).any())]
 
 
