@@ -13,12 +13,14 @@ from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
 from assay.decide.trial import Pair, Trial
 from assay.evidence import Evidence
 from assay.sabotage import instead
+from claims.lab.training import Parameters
 from claims.regularization.small_nets import (
     FEW,
     NARROW,
     PLENTY,
     ROLES,
     WIDE,
+    Data,
     Recipe,
     contest,
     fresh_cost,
@@ -66,21 +68,22 @@ def dropout_lowers_the_loss_on_new_data(lib: Any, trial: Trial, recipe: Recipe, 
 )
 def dropout_narrows_the_gap_between_new_and_training_data(lib: Any, trial: Trial, recipe: Recipe) -> Evidence:
     """Reading: 16 hidden neurons, 100 points, a fifth of the labels wrong: with p = 0.5, loss on new data minus loss
-    on training data is smaller, and the share of wrong answers on new data is larger by 0.02 at most (it is smaller
-    by about 0.03).
+    on training data is smaller. A gap counts as the plain net's if it was bought with errors: if the share of wrong
+    answers on new data is larger by more than 0.02 (it is smaller by about 0.03).
 
     Why: what the net has learned by heart costs nothing on training data and much on new data. Any net that learns
     little has a narrow gap too, hence the second part: an untrained one is wrong on half of the new data. On plenty
     of data there is hardly a gap to narrow, and dropout costs something: see the claim on the loss on new data.
     """
-    narrower = trial.prefers(
-        contest(lib, [recipe, WIDE], gap, points=FEW),
-        what="gap between new and training data: dropout is better than none",
-    )
-    return narrower & trial.prefers(
-        contest(lib, [recipe, WIDE], fresh_error, points=FEW), margin=-0.02,
-        what="errors on new data: dropout makes fewer, or more by less than 0.02",
-    )  # fmt: skip
+
+    def both(lib: Any, params: Parameters, data: Data, fresh: Data) -> torch.Tensor:
+        return torch.stack([gap(lib, params, data, fresh), fresh_error(lib, params, data, fresh)])
+
+    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        (narrow, errors), (plain, plain_errors) = contest(lib, [recipe, WIDE], both, points=FEW)(n, g)
+        return torch.where(errors <= plain_errors + 0.02, narrow, plain), plain
+
+    return trial.prefers(pair, what="gap between new and training data, not bought with errors: dropout is better")
 
 
 LITTLE, NOISE = 15, 0.045  # steps; twice the standard error of a loss on 500 points, whose spread is about 0.5
@@ -170,14 +173,14 @@ def a_rate_from_a_fifth_to_a_half_is_better_than_none(
 
 
 def _rates(lib: Any, other: float) -> Pair:
-    """The loss on new data with the best of three rates from a fifth to a half, chosen afterwards in each run; and
-    with the other rate.
+    """The loss on new data with the better of a fifth and a half, chosen afterwards in each run; and with the other
+    rate.
     """
 
     def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        recipes = [_with(WIDE, p=p) for p in (0.2, 0.35, 0.5, other)]
-        *usual, another = contest(lib, recipes, fresh_cost, points=FEW)(n, g)
-        return torch.stack(usual).amin(0), another
+        recipes = [_with(WIDE, p=p) for p in (0.2, 0.5, other)]
+        low, high, another = contest(lib, recipes, fresh_cost, points=FEW)(n, g)
+        return torch.minimum(low, high), another
 
     return pair
 
@@ -190,23 +193,23 @@ def _rates(lib: Any, other: float) -> Pair:
     setting={"other": 0.8},
     expect=REFUTED(
         instead="How much dropout is best depends on how much the net overfits: 16 neurons on 100 points with wrong "
-        "labels do better with 80 percent than with any rate from 20 to 50.",
+        "labels do better with 80 percent than with 50.",
         by="the_best_rate_can_lie_above_a_half",
     ),
     sabotage={"compares with a lower rate": {"other": instead(0.05)}},
 )
 def the_best_rate_lies_from_a_fifth_to_a_half(lib: Any, trial: Trial, other: float) -> Evidence:
-    """Reading: 16 neurons on 100 points, a fifth of the labels wrong: the best of p = 0.2, 0.35 and 0.5, chosen with
+    """Reading: 16 neurons on 100 points, a fifth of the labels wrong: the better of p = 0.2 and 0.5, chosen with
     hindsight, has a lower loss on new data than p = 0.8.
 
-    Why not: half of 16 neurons still learn wrong labels by heart.
+    Why not: half of 16 neurons still learn wrong labels by heart; the mean loss falls all the way from 0.2 to 0.8.
     """
-    return trial.prefers(_rates(lib, other), what="loss on new data: a rate from 0.2 to 0.5 is better than the other")
+    return trial.prefers(_rates(lib, other), what="loss on new data: 0.2 or 0.5 is better than the other rate")
 
 
 @claim(
     "ib-34.2",
-    "A rate of 80 percent can be better than any from 20 to 50.",
+    "A rate of 80 percent can be better than one of 50.",
     reading=CORRECTION,
     needs=ROLES,
     setting={"other": 0.8},
@@ -215,16 +218,12 @@ def the_best_rate_lies_from_a_fifth_to_a_half(lib: Any, trial: Trial, other: flo
     sabotage={"compares with a lower rate": {"other": instead(0.05)}},
 )
 def the_best_rate_can_lie_above_a_half(lib: Any, trial: Trial, other: float) -> Evidence:
-    """Reading: in the same setting p = 0.8 has a lower loss than the best of p = 0.2, 0.35 and 0.5.
+    """Reading: 16 neurons on 100 points, a fifth of the labels wrong: p = 0.8 has a lower loss on new data than 0.5.
 
     Why: see the claim that it corrects.
     """
-
-    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        usual, another = _rates(lib, other)(n, g)
-        return another, usual
-
-    return trial.prefers(pair, what="loss on new data: the other rate is better than any from 0.2 to 0.5")
+    pair = contest(lib, [_with(WIDE, p=other), _with(WIDE, p=0.5)], fresh_cost, points=FEW)
+    return trial.prefers(pair, what="loss on new data: the other rate is better than 0.5")
 
 
 @claim(
