@@ -238,7 +238,7 @@ def _expected(loss: sympy.Expr, noise: tuple[sympy.Symbol, ...], sd: sympy.Symbo
     "Adding noise to the inputs is an augmentation; for a linear model it acts as an L2 penalty.",
     needs=["add_noise"],
     setting={"penalty": lambda s, w: s**2 * sum(v**2 for v in w)},
-    covers="what a linear model learns from it",
+    covers="as a penalty on a linear model, on average",
     expect=HOLDS,
     sabotage={
         "the penalty is L1": {"penalty": instead(lambda s, w: s**2 * sum(abs(v) for v in w))},
@@ -281,7 +281,7 @@ def noise_on_the_inputs_is_an_l2_penalty(lib: Any, trial: Trial, penalty: Callab
     "A linear fit to many noisy copies is the ridge fit to the originals.",
     needs=["add_noise", "ridge"],
     setting={"strength": lambda n, sd: n * sd**2},
-    covers="what a linear model learns from it",
+    covers="in a linear fit to noisy copies",
     expect=HOLDS,
     sabotage={
         "no penalty": {"strength": instead(lambda n, sd: 0.0)},
