@@ -1,4 +1,4 @@
-"""Whether regularisation makes nets answer better on new data: it does where they overfit, and costs something where
+"""Whether regularisation makes nets answer better on new data: it does where they overfit, and gains nothing where
 they do not.
 """
 
