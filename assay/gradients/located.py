@@ -37,9 +37,10 @@ def located(
     if not entries and not bent:
         last = probes[bad[0]]
         entries = (Entry(record.name, " along a random direction", "<w, y>", last.analytic, last.measured, last.bar),)
-    count = record.checked if result.dense else max(len(entries), wrong_in(field, result, 0))
+    searched = screen.units[position].numel()  # entries of the gradient of <w, y>, not of the Jacobian
+    count = searched if result.dense else max(len(entries), wrong_in(field, result, 0))
     return replace(
-        record, method="located", wrong=entries[:SHOWN], wrong_count=count, worst=entries[0] if entries else None,
+        record, method="located", checked=searched, wrong=entries[:SHOWN], wrong_count=count, worst=entries[0] if entries else None,
         kinks=len(bent), kink=bent[0] if bent else None,
     )  # fmt: skip
 

@@ -65,7 +65,7 @@ MILLION = {"zero": lambda dx: 0 * dx, "negated": torch.neg, "doubled": lambda dx
 
 
 @pytest.mark.parametrize(
-    ("mistake", "side"), [(None, 1000), ("zero", 1000), ("transposed", 1000), *((mistake, 100) for mistake in MILLION)]
+    ("mistake", "side"), [(None, 1000), *((mistake, side) for mistake in MILLION for side in (100, 1000))]
 )
 def test_up_to_a_million_inputs_hide_nothing(mistake: str | None, side: int):
     class Spoilt(torch.autograd.Function):
@@ -79,8 +79,11 @@ def test_up_to_a_million_inputs_hide_nothing(mistake: str | None, side: int):
             dx = dy * ctx.saved_tensors[0].cos()
             return dx if mistake is None else MILLION[mistake](dx)
 
-    report = check_gradient(Spoilt.apply, {"x": normal(side, side)})
+    report = check_gradient(Spoilt.apply, {"x": normal(side, side)}, variations=side < 1000)
     assert report.verdict == ("agrees" if mistake is None else "differs")
+    assert (
+        report.entries[0].wrong_count <= side**2
+    )  # entries of the input: what is off the Jacobian's diagonal is right
 
 
 @pytest.mark.parametrize(("slope", "verdict"), [(1.0, "kink"), (-1.0, "kink"), (0.3, "kink"), (1.001, "differs")])
