@@ -140,8 +140,9 @@ class Component:
         return _first_paragraph(role.__doc__) if self._ours(role) else ""
 
     def _ours(self, role: Role) -> bool:
-        path = _source(role)
-        return path is not None and path.is_relative_to(self.library.root)
+        """Whether it is written in this project, and not in an environment that is installed below it."""
+        path, root = _source(role), self.library.root
+        return path is not None and path.is_relative_to(root) and "site-packages" not in path.relative_to(root).parts
 
     @property
     def asked(self) -> list[dict[str, Any]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from assay.claim import HOLDS, REFUTED, claim
 from assay.evidence import Evidence, equal
@@ -92,6 +94,15 @@ def test_a_page_shows_the_docstring_the_players_the_statements_and_the_claims(tm
     assert "| Twice x is even. | gfg-1.1 | ✓ holds | not run yet |" in page
     assert "| Twice x is odd. | gfg-1.1 | ✗ refuted | – not offered |" in page
     assert "| gfg-1.1 | Twice \\<x\\> is even \\| odd. *Instead:* It is even. | ✗ refuted |" in page
+
+
+def test_what_an_environment_below_the_project_holds_is_not_written_here(tmp_path: Path) -> None:
+    """An environment may lie inside the checkout; a page must come out the same wherever it is made."""
+    shelf = next(folder for folder in Path(torch.__file__).parents if folder.name == "site-packages")
+    plain = library(tmp_path)
+    subjects = [*plain.subjects[:1], Subject("other", {"double": torch.nn.functional.relu})]
+    page = pages(replace(plain, subjects=subjects, root=shelf.parent))["double.md"]
+    assert "| other | `torch.nn.functional.relu` |  |" in page
 
 
 def test_the_verdict_of_a_statement_is_computed_from_the_record(tmp_path: Path) -> None:
