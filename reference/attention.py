@@ -17,7 +17,8 @@ Saved = tuple[torch.Tensor, ...]
 Gradients = tuple[torch.Tensor | None, ...]
 
 __all__ = [
-    "additive_attention", "causal_mask", "multi_head_attention", "scaled_dot_product_attention", "sinusoidal_positions",
+    "additive_attention", "causal_mask", "learned_positions", "multi_head_attention", "scaled_dot_product_attention",
+    "sinusoidal_positions",
 ]  # fmt: skip
 
 
@@ -157,6 +158,40 @@ def causal_mask(t: int, *, device: torch.device | str = "cpu") -> torch.Tensor:
     Source: Vaswani et al., Attention is all you need (2017), section 3.2.3.
     """
     return torch.ones(t, t, dtype=torch.bool, device=device).tril()  # (1)
+
+
+def learned_positions_forward(x: torch.Tensor, table: torch.Tensor) -> tuple[torch.Tensor, Saved]:
+    """Add to each vector the one that training has found for its place.
+
+    Shapes: x (..., t, d), table (n, d) with n >= t -> y (..., t, d)
+    Forward:
+        (1) y_i = x_i + table_i
+    Backward:
+        (2) dx = dy, dtable_i = Σ dy_i over all sequences, 0 for places that no sequence reaches
+    Errors: ValueError if a sequence is longer than the table or the widths differ.
+    Example:
+        table = torch.tensor([[1.0], [2.0], [3.0]])
+        learned_positions(torch.zeros(2, 1), table).tolist() == [[1.0], [2.0]]
+    Asked: gfg-54.14
+    Source: Gehring et al., Convolutional sequence to sequence learning (2017), section 3.1.
+    """
+    require_floating("learned_positions", x=x, table=table)
+    require_dims("learned_positions", 2, x=x)
+    if table.dim() != 2 or x.shape[-1] != table.shape[-1] or x.shape[-2] > table.shape[0]:
+        raise ValueError(
+            f"learned_positions got sizes that do not fit: x {tuple(x.shape)}, table {tuple(table.shape)}, expected a table of at "
+            "least as many places, as wide as x; lengthen the table or shorten the sequence"
+        )
+    return x + table[: x.shape[-2]], (table,)  # (1)
+
+
+def learned_positions_backward(saved: Saved, dy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    (table,) = saved
+    dtable = dy.reshape(-1, *dy.shape[-2:]).sum(0)
+    return dy, torch.nn.functional.pad(dtable, (0, 0, 0, table.shape[0] - dy.shape[-2]))  # (2)
+
+
+learned_positions = Differentiable(learned_positions_forward, learned_positions_backward)
 
 
 def sinusoidal_positions(

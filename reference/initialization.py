@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 
 __all__ = [
-    "constant", "fans", "he_normal", "he_uniform", "normal", "orthogonal", "uniform", "xavier_normal", "xavier_uniform",
-    "zeros",
+    "constant", "fans", "he_normal", "he_uniform", "normal", "orthogonal", "pretrained", "uniform", "xavier_normal",
+    "xavier_uniform", "zeros",
 ]  # fmt: skip
 
 Shape = Sequence[int]
@@ -46,6 +46,30 @@ def constant(shape: Shape, value: float, *, dtype: torch.dtype = torch.float64) 
     if not math.isfinite(value):
         raise ValueError(f"constant got a value that is not finite: {value}, expected a number; pass a finite one")
     return torch.full(tuple(shape), value, dtype=dtype)  # (1)
+
+
+def pretrained(shape: Shape, learned: torch.Tensor, *, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    """The weights that training on another task has left.
+
+    Shapes: shape, learned shape -> w shape
+    (1) w = learned
+    Conventions: a copy, so that training on does not change what was learned; no gradient leads back to it.
+    Errors: ValueError if the shapes differ or a weight is not finite.
+    Example: pretrained((2,), torch.tensor([0.5, -1.0])).tolist() == [0.5, -1.0]
+    Asked: gfg-32.20
+    Source: gfg-32.20 asks what it takes over.
+    """
+    _check_sizes("pretrained", shape)
+    if tuple(learned.shape) != tuple(shape):
+        raise ValueError(
+            f"pretrained got weights of another shape: {tuple(learned.shape)}, expected {tuple(shape)}; "
+            "take the weights of the same layer"
+        )
+    if not bool(learned.isfinite().all()):
+        raise ValueError(
+            "pretrained got weights that are not finite, expected numbers; the training before has diverged"
+        )
+    return learned.detach().to(dtype, copy=True)  # (1)
 
 
 def normal(shape: Shape, *, sd: float, generator: torch.Generator, dtype: torch.dtype = torch.float64) -> torch.Tensor:

@@ -30,12 +30,22 @@ def additive(q: Any, k: Any, v: Any, w: Any, u: Any, p: Any, mask: Any = None) -
 
 
 SCORER = (draw(3, 4, seed=3), draw(3, 4, seed=4), draw(3, seed=5))
+
+
+def placed(x: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """The same by looking the places up."""
+    return x + torch.nn.functional.embedding(torch.arange(x.shape[-2], device=x.device), table)
+
+
 CASES = {
     "dot product": Case(ours.scaled_dot_product_attention, (Q, K, V), dot_product, scale=10),
     "dot product, masked": Case(ours.scaled_dot_product_attention, (Q, K, V, MASK), dot_product, scale=10),
     "dot product, shared keys": Case(ours.scaled_dot_product_attention, (Q, K[0], V[0]), dot_product, scale=10),
     "additive": Case(ours.additive_attention, (Q, K, V, *SCORER), additive, scale=10),
     "additive, masked": Case(ours.additive_attention, (Q, K, V, *SCORER, MASK), additive, scale=10),
+    "learned positions": Case(
+        ours.learned_positions, (draw(2, 3, 4, seed=7), draw(5, 4, seed=8)), placed, samples=(0,)
+    ),
 }
 
 
@@ -169,3 +179,9 @@ def test_bad_input_is_refused(what: str) -> None:
     call, message = REFUSED[what]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_sequence_longer_than_the_table_is_refused() -> None:
+    for x, table in ((draw(6, 4), draw(5, 4)), (draw(3, 3), draw(5, 4)), (draw(3, 4), draw(4))):
+        with pytest.raises(ValueError, match="learned_positions got sizes that do not fit"):
+            ours.learned_positions(x, table)

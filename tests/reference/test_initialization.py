@@ -152,3 +152,17 @@ def test_bad_input_is_refused(what: str) -> None:
     call, message = REFUSED[what]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_pretrained_weights_are_a_copy_of_what_was_learned() -> None:
+    learned = torch.randn(2, 3, generator=generator(), dtype=torch.float32, requires_grad=True)
+    w = ours.pretrained((2, 3), learned)
+    assert w.dtype == torch.float64
+    assert not w.requires_grad
+    assert torch.equal(w, learned.detach().double())
+    same = ours.pretrained((2, 3), learned, dtype=torch.float32)
+    same += 1
+    assert not torch.equal(same, learned.detach())
+    for wrong, message in ((torch.ones(3, 2), "another shape"), (torch.full((2, 3), torch.nan), "not finite")):
+        with pytest.raises(ValueError, match=message):
+            ours.pretrained((2, 3), wrong)
