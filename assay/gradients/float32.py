@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,7 +26,7 @@ def float32_twin(check: Examination) -> list[Finding]:
     """
     if check.target.narrow:
         return []
-    narrow = _halved(check.target)
+    narrow = check.target.converted(_narrow)
     with warnings.catch_warnings():
         # What the function says at inputs that nobody asked for is no news.
         warnings.simplefilter("ignore")
@@ -46,17 +45,6 @@ def _compared(check: Examination, narrow: Target) -> list[Finding]:
     if found:
         return [Finding(KIND, "wrong", f"at the same inputs in float32 the gradient differs: {found[0].sentence}")]
     return [Finding(KIND, "holds", "at the same inputs in float32 the gradient agrees, up to float32's rounding")]
-
-
-def _halved(target: Target) -> Target:
-    return replace(
-        target,
-        inputs=tuple(_narrow(value) for value in target.inputs),
-        buffers={name: _narrow(value) for name, value in target.buffers.items()},
-        frozen={name: _narrow(value) for name, value in target.frozen.items()},
-        cotangent=None if target.cotangent is None else tuple(_narrow(value) for value in target.cotangent),
-        hyper={name: _narrow(value) for name, value in target.hyper.items()},
-    )
 
 
 def _narrow(value: Any) -> Any:

@@ -89,13 +89,17 @@ class Target:
 
     def doubled(self) -> Target:
         """The same function on the same numbers in float64 (complex128)."""
+        return self.converted(_double)
+
+    def converted(self, change: Callable[[Any], Any]) -> Target:
+        """The same function with every number that it is given, state included, put through `change`."""
         return replace(
             self,
-            inputs=tuple(_double(value) for value in self.inputs),
-            buffers={name: _double(value) for name, value in self.buffers.items()},
-            frozen={name: _double(value) for name, value in self.frozen.items()},
-            cotangent=None if self.cotangent is None else tuple(_double(value) for value in self.cotangent),
-            hyper={name: _double(value) for name, value in self.hyper.items()},
+            inputs=tuple(change(value) for value in self.inputs),
+            buffers={name: change(value) for name, value in self.buffers.items()},
+            frozen={name: change(value) for name, value in self.frozen.items()},
+            cotangent=None if self.cotangent is None else tuple(change(value) for value in self.cotangent),
+            hyper={name: change(value) for name, value in self.hyper.items()},
         )
 
     @property

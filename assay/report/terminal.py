@@ -72,7 +72,6 @@ def reason(claim: Mapping[str, Any]) -> str:
     if found:
         at = ", ".join(f"{name} = {value}" for name, value in found["values"].items())
         numbers = f"{number(found['measured'])}, allowed {number(found['allowed'])}"
-        numbers = f"{number(found['measured'])}, allowed {number(found['allowed'])}"
         return f"{found['fact']}: {numbers} (at {at})"[:LONGEST_REASON]
     if claim["verdict"] == "holds":
         return "no counterexample was found where one was predicted"

@@ -15,6 +15,7 @@ from assay.evidence import Evidence, at_least, at_most, unit_roundoff, within
 from assay.sabotage import identity, instead
 from claims.lab.training import Parameters, fit, gradients
 
+ROLES = ["l1_penalty", "l2_penalty", "dropout", "max_norm", "dense", "mean_squared_error"]
 IN_THE_LOSS = "a penalty term in the loss that is computed"
 IN_EFFECT = "a penalty, if only on average, or a constraint"
 
@@ -57,7 +58,7 @@ ADDS = (
     "Regularisation adds to the loss a penalty on the weights.",
     reading=IN_THE_LOSS,
     covers="L1 and L2",
-    needs=["l1_penalty", "l2_penalty", "dropout", "max_norm", "dense", "mean_squared_error"],
+    needs=ROLES,
     cases=[{"kind": "L1"}, {"kind": "L2"}],
     expect=HOLDS,
     sabotage={
@@ -82,7 +83,7 @@ def l1_and_l2_add_a_penalty_to_the_loss(lib: Any, trial: Trial, kind: str) -> Ev
     "Dropout adds to the loss a penalty on the weights.",
     reading=IN_THE_LOSS,
     covers="dropout",
-    needs=["l1_penalty", "l2_penalty", "dropout", "max_norm", "dense", "mean_squared_error"],
+    needs=ROLES,
     setting={"kind": "dropout"},
     expect=REFUTED(instead=ADDS, by="dropout_adds_a_penalty_on_average"),
     sabotage={"L2 in its place": {"kind": instead("L2")}},
@@ -100,7 +101,7 @@ def dropout_adds_a_penalty_to_the_loss(lib: Any, trial: Trial, kind: str) -> Evi
     "Max-norm adds to the loss a penalty on the weights.",
     reading=IN_THE_LOSS,
     covers="max-norm",
-    needs=["l1_penalty", "l2_penalty", "dropout", "max_norm", "dense", "mean_squared_error"],
+    needs=ROLES,
     setting={"kind": "max-norm"},
     expect=REFUTED(instead=ADDS, by="training_with_max_norm_constrains_the_weights"),
     sabotage={"L1 in its place": {"kind": instead("L1")}},
@@ -191,7 +192,7 @@ STRENGTHS = {"L1": 0.1, "L2": 0.2, "dropout": 0.2, "max-norm": 0.8}
     "gfg-19.5",
     "Each of L1, L2, dropout and max-norm can keep a model from overfitting.",
     reading="each kind can lower the error on new data",
-    needs=["l1_penalty", "l2_penalty", "dropout", "max_norm", "dense", "mean_squared_error", "sgd"],
+    needs=[*ROLES, "sgd"],
     cases=[{"kind": kind} for kind in STRENGTHS],
     setting={"strengths": STRENGTHS},
     kind="existence",
