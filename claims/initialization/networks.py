@@ -49,6 +49,14 @@ def at_random(device: torch.device, *, sd: float = 1.0, seed: int = 0) -> Start:
     )
 
 
+def biases_around(trial: Any, mean: float, sd: float) -> Start:
+    """Normal biases, from a stream of their own; with `sd` zero they are equal."""
+    g = trial.generator("biases")
+    return lambda r, fan_out, fan_in: (
+        mean + sd * torch.randn(r, fan_out, fan_in, generator=g, dtype=torch.float64, device=trial.device)
+    )
+
+
 def two_class_loss(lib: Any, activation: Activation, x: torch.Tensor, y: torch.Tensor) -> Loss:
     """Mean binary cross-entropy of a net with one output."""
 
