@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from claims.lab.sliding import window_count
 
 
 def takes_away(n: Term, K: Term, s: Term, p: Term) -> Term:
-    """The zeros do not make up for the window, or the windows stand apart on a map of at least three pixels."""
+    """The zeros do not make up for the window, or the windows stand apart on a map of at least three pixels a side."""
     return either(2 * p <= K - 2, both(s >= 2, n >= 3))
 
 
@@ -30,18 +31,21 @@ def makes_up(n: Term, K: Term, s: Term, p: Term) -> Term:
     needs=["max_pool2d", "average_pool2d"],
     setting={"layers": every_layer},
     expect=CONDITIONAL(
-        "the stride is at least 2 on a map of at least 3 pixels, or the padding p leaves 2p <= K - 2",
+        "the stride is at least 2 on a map of at least 3 pixels a side, or twice the padding is at most the window's "
+        "side less 2",
         within={"layers": instead(takes_away)},
         beyond={"layers": instead(makes_up)},
     ),
     sabotage={
         "allows every pooling layer": {"layers": instead(every_layer)},
         "looks at usual pooling only": {"layers": instead(takes_away)},
+        "drops a row and a column whatever the window": {"average_pool2d": lambda sound: lambda x, **_: x[..., 1:, 1:]},
         "puts its windows one pixel apart": {"max_pool2d": with_arguments(stride=1)},
     },
 )
 def pooling_makes_maps_smaller(lib: Any, trial: Trial, layers: Any) -> Evidence:
-    """Reading: ⌊(n + 2p - K)/s⌋ + 1 < n, with padding of at most half the window (not pooling to a size asked for).
+    """Reading: n pixels a side, window K, stride s and padding p give ⌊(n + 2p - K)/s⌋ + 1 < n, with padding of at most
+    half the window (not pooling to a size asked for).
     Why: windows 2 or more apart halve the size at least; a 3x3 window with stride 1 and padding 1, or a window of one
     pixel, keeps it, and a 2x2 window with stride 1 and padding 1 enlarges it."""
 
@@ -51,14 +55,14 @@ def pooling_makes_maps_smaller(lib: Any, trial: Trial, layers: Any) -> Evidence:
     def considered(n: Term, K: Term, s: Term, p: Term) -> Term:
         return both(n >= 1, K >= 1, s >= 1, p >= 0, 2 * p <= K, n + 2 * p >= K, layers(n, K, s, p))
 
-    grid = [(n, K, s, p) for n in (3, 7, 8) for K in (1, 2, 3) for s in (1, 2, 3) for p in (0, 1)]
-    chosen = [layer for layer in grid if considered(*layer)]
-    not_smaller = sum(
-        size >= n for n, K, s, p in chosen for pool in (lib.max_pool2d, lib.average_pool2d)
-        for size in _pooled(pool, n, K, s, p, trial.device)
-    )  # fmt: skip
+    unlike = sum(
+        _pooled(pool, *layer, trial.device) != (window_count(*layer),) * 2
+        for pool in (lib.max_pool2d, lib.average_pool2d)
+        for layer in itertools.product((3, 7, 8), (1, 2, 3), (1, 2, 3), (0, 1))
+        if 2 * layer[3] <= layer[1]
+    )
     return proved(smaller, LAYER, assuming=considered, what="pooling does not make the map smaller") & fact(
-        "sides of pooled maps that are not smaller", not_smaller, 0
+        "pooled maps whose size is not that of the formula", unlike, 0
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
 from assay.decide.proofs import Term, both, floordiv, proved, ratio
 from assay.decide.trial import Trial
-from assay.evidence import Evidence, equal
+from assay.evidence import Evidence, equal, fact
 from assay.sabotage import instead, with_arguments
 from assay.strategies import sizes
 from claims.lab.sliding import window_count
@@ -43,14 +44,27 @@ def shape_of(conv2d: Any, height: int, width: int, A: int, B: int, device: torch
     return tuple(conv2d(x, w, **settings).shape[-2:])
 
 
+def follows(
+    conv2d: Any, layers: Iterable[tuple[Any, ...]], formula: Callable[..., Any], device: torch.device
+) -> Evidence:
+    """Every layer (n, K, s, padding) makes of n rows and n + 1 columns as many as `formula` gives for each."""
+    unlike = [
+        (n, K, s, padding)
+        for n, K, s, padding in layers
+        if shape_of(conv2d, n, n + 1, K, K, device, stride=s, padding=padding)
+        != (formula(n, K, s, padding), formula(n + 1, K, s, padding))
+    ]
+    return fact("layers whose size is not that of the formula", len(unlike), 0)
+
+
 TWO_AXES = {
-    "height": sizes(4, 12), "width": sizes(4, 12), "A": sizes(1, 4), "B": sizes(1, 4),
+    "rows": sizes(4, 12), "columns": sizes(4, 12), "A": sizes(1, 4), "B": sizes(1, 4),
     "down": sizes(1, 4), "across": sizes(1, 4), "p": sizes(0, 3),
 }  # fmt: skip
 
 
-def _divides(height: int, width: int, A: int, B: int, down: int, across: int, p: int, **_: Any) -> bool:
-    return (height + 2 * p - A) % down == 0 and (width + 2 * p - B) % across == 0
+def _divides(rows: int, columns: int, A: int, B: int, down: int, across: int, p: int, **_: Any) -> bool:
+    return (rows + 2 * p - A) % down == 0 and (columns + 2 * p - B) % across == 0
 
 
 def exact_quotient(n: int, K: int, s: int, p: int) -> Term:
@@ -74,14 +88,13 @@ def exact_quotient(n: int, K: int, s: int, p: int) -> Term:
     },
 )
 def the_size_formula_needs_no_rounding(
-    lib: Any, trial: Trial, height: int, width: int, A: int, B: int, down: int, across: int, p: int, formula: Any
+    lib: Any, trial: Trial, rows: int, columns: int, A: int, B: int, down: int, across: int, p: int, formula: Any
 ) -> Evidence:
     """Reading: the fraction itself is the number of rows and of columns, one p serving both axes.
     Why: the last window reaches the border only if the stride divides; otherwise the fraction is no whole number."""
-    shape = shape_of(lib.conv2d, height, width, A, B, trial.device, stride=(down, across), padding=p)
-    rows, columns = formula(height, A, down, p), formula(width, B, across, p)
-    return equal(columns, shape[1], what="width differs from the fraction") & equal(
-        rows, shape[0], what="height differs from the fraction"
+    shape = shape_of(lib.conv2d, rows, columns, A, B, trial.device, stride=(down, across), padding=p)
+    return equal(formula(columns, B, across, p), shape[1], what="width differs from the fraction") & equal(
+        formula(rows, A, down, p), shape[0], what="height differs from the fraction"
     )
 
 
@@ -103,15 +116,15 @@ def the_size_formula_needs_no_rounding(
     },
 )
 def the_size_formula_rounded_down_is_the_size(
-    lib: Any, trial: Trial, height: int, width: int, A: int, B: int, down: int, across: int, p: int, formula: Any
+    lib: Any, trial: Trial, rows: int, columns: int, A: int, B: int, down: int, across: int, p: int, formula: Any
 ) -> Evidence:
     """Reading: along each axis ⌊(I + 2p - K)/s⌋ + 1 is the number of rows or columns, if a window fits.
     Why: window i covers s·i to s·i + K - 1 of I + 2p pixels; the next claim proves the count."""
-    shape = shape_of(lib.conv2d, height, width, A, B, trial.device, stride=(down, across), padding=p)
-    asked = lib.conv_output_size(width, B, stride=across, padding=p)
+    shape = shape_of(lib.conv2d, rows, columns, A, B, trial.device, stride=(down, across), padding=p)
+    asked = lib.conv_output_size(columns, B, stride=across, padding=p)
     return (
-        equal(formula(width, B, across, p), shape[1], what="width differs from the formula")
-        & equal(formula(height, A, down, p), shape[0], what="height differs from the formula")
+        equal(formula(columns, B, across, p), shape[1], what="width differs from the formula")
+        & equal(formula(rows, A, down, p), shape[0], what="height differs from the formula")
         & equal(asked, shape[1], what="width differs from the predicted size")
     )
 
@@ -138,9 +151,8 @@ def the_size_formula_counts_the_windows_that_fit(lib: Any, trial: Trial, formula
         return both((o - 1) * s + K <= n + 2 * p, o * s + K > n + 2 * p)
 
     layers = [(n, K, s, p) for n in (5, 8, 28) for K in (1, 2, 3) for s in (1, 2, 3) for p in (0, 1, 2)]
-    found = [shape_of(lib.conv2d, n, n, K, K, trial.device, stride=s, padding=p)[0] for n, K, s, p in layers]
-    return proved(last_fits_and_next_does_not, LAYER, assuming=a_layer, what="formula miscounts the windows") & equal(
-        found, [formula(*layer) for layer in layers], what="sizes of 81 layers differ from the formula"
+    return proved(last_fits_and_next_does_not, LAYER, assuming=a_layer, what="formula miscounts the windows") & follows(
+        lib.conv2d, layers, formula, trial.device
     )
 
 
@@ -164,9 +176,8 @@ def a_larger_stride_never_gives_a_larger_output(lib: Any, trial: Trial, formula:
         return formula(n, K, s + 1, p) <= formula(n, K, s, p)
 
     layers = [(28, 3, s, p) for s in range(1, 7) for p in (0, 1)]
-    found = [shape_of(lib.conv2d, n, n, K, K, trial.device, stride=s, padding=p)[1] for n, K, s, p in layers]
-    return proved(one_more_gives_no_more, LAYER, assuming=a_layer, what="output grows with the stride") & equal(
-        found, [formula(*layer) for layer in layers], what="sizes of 12 layers differ from the formula"
+    return proved(one_more_gives_no_more, LAYER, assuming=a_layer, what="output grows with the stride") & follows(
+        lib.conv2d, layers, formula, trial.device
     )
 
 
@@ -184,6 +195,7 @@ def columns_of(rows: int, columns: int) -> int:
     needs=["conv2d"],
     given={"rows": sizes(4, 30), "columns": sizes(4, 30)},
     setting={"width_of": rows_of, "height_of": columns_of},
+    reading="width and height in their usual sense",
     expect=REFUTED(
         instead="The width is the number of columns, the height the number of rows; square images hide the difference.",
         by="the_width_of_an_image_is_its_number_of_columns",
@@ -202,6 +214,32 @@ def the_width_of_an_image_is_its_number_of_rows(
     return equal(width_of(rows, columns) - 3, wide, what="output is not as wide as the formula says") & equal(
         height_of(rows, columns), high, what="output is not as high as the formula says"
     )
+
+
+@claim(
+    "gfg-42.3",
+    "I_w may name the number of rows and I_h that of columns, if K_w and s_w belong to the rows as well.",
+    needs=["conv2d"],
+    given=TWO_AXES,
+    setting={"width_of": rows_of, "height_of": columns_of},
+    reading="I_w and I_h as mere names of the first and the second axis",
+    expect=HOLDS,
+    sabotage={
+        "names them the other way round": {"width_of": instead(columns_of), "height_of": instead(rows_of)},
+        "exchanges rows and columns": {"conv2d": lambda sound: lambda x, w, **k: sound(x.mT, w.mT, **k)},
+    },
+)
+def the_axes_of_the_size_formula_may_have_any_names(
+    lib: Any, trial: Trial, rows: int, columns: int, A: int, B: int, down: int, across: int, p: int,
+    width_of: Any, height_of: Any,
+) -> Evidence:  # fmt: skip
+    """Reading: ⌊(I_w + 2p - K_w)/s_w⌋ + 1 is the output's first extent with I_w rows, a kernel K_w high and a step s_w
+    downwards, and likewise with h for the second extent: 20 x 30 pixels and a 3 x 5 kernel give 18 x 26.
+    Why: the formula treats both axes alike, so that names used for one axis throughout are as good as any."""
+    shape = shape_of(lib.conv2d, rows, columns, A, B, trial.device, stride=(down, across), padding=p)
+    first, second = width_of(rows, columns), height_of(rows, columns)
+    named = (window_count(first, A, down, p), window_count(second, B, across, p))
+    return equal(named, shape, what="output shape differs from the formula with these names")
 
 
 @claim(

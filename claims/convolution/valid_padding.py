@@ -10,10 +10,10 @@ import torch
 from assay.claim import CONDITIONAL, HOLDS, claim
 from assay.decide.proofs import Term, both, either, negation, proved
 from assay.decide.trial import Trial
-from assay.evidence import Evidence, at_least, curve, equal, fact
+from assay.evidence import Evidence, at_least, curve, equal
 from assay.sabotage import instead, with_arguments
 from assay.strategies import sizes
-from claims.convolution.sizes import every_layer, shape_of
+from claims.convolution.sizes import every_layer, follows, shape_of
 from claims.lab.sliding import matches_dot_products, window_count
 
 
@@ -33,7 +33,7 @@ from claims.lab.sliding import matches_dot_products, window_count
     },
 )
 def valid_padding_puts_in_nothing(lib: Any, trial: Trial, C: int, height: int, width: int, K: int) -> Evidence:
-    """Reading: a layer with valid padding gives n - K + 1 outputs an axis, the dot products with the image as it is;
+    """Reading: at stride 1 a layer with valid padding gives n - K + 1 outputs an axis, the dot products with the image as it is;
     under same padding these stand inside the larger output.
     Why: n - K + 1 windows of K pixels lie wholly on n pixels."""
     x, w = trial.normal(C, height, width, stream="x"), trial.normal(2, C, K, K, stream="w")
@@ -68,7 +68,7 @@ def one_pixel_at_a_time(n: Term, K: Term, s: Term) -> Term:
     needs=["conv2d"],
     setting={"layers": every_layer},
     expect=CONDITIONAL(
-        "the kernel, or else the stride, is larger than one (and the image too)",
+        "the kernel is larger than one pixel, or the stride larger than one on an image larger than one pixel",
         within={"layers": instead(covers_or_skips)},
         beyond={"layers": instead(one_pixel_at_a_time)},
     ),
@@ -90,19 +90,16 @@ def valid_padding_makes_the_output_smaller(lib: Any, trial: Trial, layers: Any) 
     def considered(n: Term, K: Term, s: Term) -> Term:
         return both(n >= K, K >= 1, s >= 1, layers(n, K, s))
 
-    grid = [(n, K, s) for n in (1, 2, 5, 28) for K in (1, 2, 3) for s in (1, 2, 3)]
-    not_smaller = [
-        layer for layer in grid if considered(*layer) and _valid_size(lib.conv2d, *layer, trial.device) >= layer[0]
-    ]
+    grid = [(n, K, s, "valid") for n in (1, 2, 5, 28) for K in (1, 2, 3) for s in (1, 2, 3) if n >= K]
     size = {"n": int, "K": int, "s": int}
-    return proved(smaller, size, assuming=considered, what="output is not smaller than the input") & fact(
-        "layers whose output is not smaller", len(not_smaller), 0
+    return proved(smaller, size, assuming=considered, what="output is not smaller than the input") & follows(
+        lib.conv2d, grid, _windows, trial.device
     )
 
 
-def _valid_size(conv2d: Any, n: int, K: int, s: int, device: torch.device) -> int:
-    """Outputs along one axis of a layer with valid padding."""
-    return shape_of(conv2d, n, n, K, K, device, stride=s, padding="valid")[0]
+def _windows(n: Term, K: Term, s: Term, padding: str) -> Term:
+    """Outputs along one axis: under same padding as many as windows of one pixel, ⌈n/s⌉."""
+    return window_count(n, K if padding == "valid" else 1, s, 0)
 
 
 HEADS = ("convolution alone", "global average and dense", "flatten and dense")
@@ -176,34 +173,32 @@ def valid_padding_takes_fewer_multiplications(lib: Any, trial: Trial, kernels: A
     Seconds are no part of the claim."""
 
     def fewer(n: Term, K: Term, s: Term) -> Term:
-        return window_count(n, K, s, 0) < window_count(n, 1, s, 0)  # same padding: as many as windows of one pixel
+        return _windows(n, K, s, "valid") < _windows(n, K, s, "same")
 
     def considered(n: Term, K: Term, s: Term) -> Term:
         return both(n >= K, K >= 1, s >= 1, kernels(n, K, s))
 
-    shares = {
-        (K, s): _multiplications(lib.conv2d, K, s, "valid", trial) / _multiplications(lib.conv2d, K, s, "same", trial)
-        for K in range(1, 8)
-        for s in range(1, 4)
-        if kernels(28, K, s)
-    }
-    not_fewer = sum(share >= 1 for share in shares.values())
+    grid = [(28, K, s, padding) for K in range(1, 8) for s in range(1, 4) for padding in ("valid", "same")]
     size = {"n": int, "K": int, "s": int}
-    evidence = proved(fewer, size, assuming=considered, what="valid padding leaves no fewer windows") & fact(
-        "layers that multiply no less", not_fewer, 0
+    evidence = proved(fewer, size, assuming=considered, what="valid padding leaves no fewer windows") & follows(
+        lib.conv2d, grid, _windows, trial.device
     )
-    widths = [K for K, s in shares if s == 1]
+    widths = range(1, 8)
     return evidence.with_figure(
         curve(
             "Multiplications with valid padding at stride 1, as a share of same padding, on 28 x 28",
             widths,
-            {"measured": [shares[K, 1] for K in widths], "((n - K + 1)/n)²": [((29 - K) / 28) ** 2 for K in widths]},
+            {
+                "measured": [_share(lib.conv2d, K, trial.device) for K in widths],
+                "((n - K + 1)/n)²": [((29 - K) / 28) ** 2 for K in widths],
+            },
             x_label="kernel size K",
             y_label="share",
         )
     )
 
 
-def _multiplications(conv2d: Any, K: int, s: int, padding: str, trial: Trial) -> int:
-    """K·K for each output of one filter, at stride s, on 28 x 28 pixels."""
-    return K * K * math.prod(shape_of(conv2d, 28, 28, K, K, trial.device, stride=s, padding=padding))
+def _share(conv2d: Any, K: int, device: torch.device) -> float:
+    """Outputs with valid padding for one with same padding, and so K·K multiplications for K·K: 28 x 28, stride 1."""
+    valid, same = (math.prod(shape_of(conv2d, 28, 28, K, K, device, padding=padding)) for padding in ("valid", "same"))
+    return valid / same
