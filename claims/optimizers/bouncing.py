@@ -148,9 +148,8 @@ def mean_distances(lib, trial, schedule, steps, more, runs):
 def shrinking_steps_settle_at_the_optimum(lib, trial, schedule):
     """Reading: with noise of deviation one, the mean squared distance V over 240 runs is after 1200 steps below half of the floor
     0.086 that the fixed rate 0.05 keeps up, and below 0.64 of what it was after 200.
-    Why the condition: V follows the rate down: by six and more as 1/t, and by √6 as 1/√t, to 0.41. Rates whose sum is bounded can go
-    no farther than that sum: of the 0.025 that the geometric ones have left after 200 steps they
-    keep 97 %. Rates that tend to a limit above zero
+    Why the condition: V follows the rate down: by six and more as 1/t, and by √6 as 1/√t, to 0.41. Rates whose sum is bounded
+    go no farther than that sum: of V = 0.025 after 200 steps the geometric ones keep 97 %. Rates that tend to a limit above zero
     end at its floor. One over t is 1/(t + 20) here: 0.05/(t + 1) would settle too, but as t^-0.1, too slowly for any run.
     Margin: 240 runs know each V to a relative √(2/(3·240)) = 0.05, their ratio to 0.075; 0.64 is six of these above 0.41, and
     six below one."""
