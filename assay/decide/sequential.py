@@ -114,13 +114,15 @@ def _evidence(looks: list[Look], outcome: Outcome, target: Target, plan: Plan) -
 def _figure(looks: list[Look], target: Target, plan: Plan) -> Figure:
     """The interval at each look, against what it must lie within."""
     centre = tuple((low + high) / 2 for _, low, high in looks)
-    series = Series("interval", centre, tuple(low for _, low, _ in looks), tuple(high for _, _, high in looks))
+    series = Series("estimate", centre, tuple(low for _, low, _ in looks), tuple(high for _, _, high in looks))
     x = tuple(float(n) for n, _, _ in looks)
-    return Figure(plan.what, "samples", "estimate", x, (series,), tuple(_marks(target, plan.claimed)), log_x=True)
+    paired = plan.method == "paired"
+    x_label, y_label = ("paired runs", "share of paired runs") if paired else ("samples", plan.what)
+    return Figure(plan.what, x_label, y_label, x, (series,), tuple(_marks(target, plan.claimed)), log_x=True)
 
 
 def _marks(target: Target, claimed: float) -> list[tuple[float, str]]:
     if math.isinf(target.goal[1]):
-        return [(target.goal[0], "must lie above"), (target.core[0], "must be able to reach")]
+        return [(target.goal[0], "must lie above"), (target.core[0], "refuted if it cannot reach")]
     low, high = target.goal
     return [(claimed, "claimed"), (low, "smallest that still counts"), (high, "largest that still counts")]

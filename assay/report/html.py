@@ -111,7 +111,7 @@ def _rows(figure: Mapping[str, Any]) -> dict[str, Any]:
         head.append(series["name"])
         columns.append(series["y"])
         if series["low"] is not None and series["high"] is not None:
-            head += [f"{series['name']} from", "to"]
+            head += ["from", "to"]
             columns += [series["low"], series["high"]]
     rows = list(zip(*columns, strict=False))
     every = -(-len(rows) // TABLE_ROWS) or 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
 from markupsafe import Markup, escape
@@ -22,9 +22,11 @@ LINE_HEIGHT = 12.0
 MOST_POINTS = 120  # a picture 300 units wide shows no more
 MOST_DOTS = 16  # beyond this, dots hide the line
 MOST_SIZE = 1e100  # larger numbers are missing from a picture, not from its table: their differences overflow
+LETTER = 5.7  # width of a digit of the style sheet's 10 px letters
 COLOURS = 6  # as many as the style sheet has
 
 Values = Sequence[float | None]
+Marks = Sequence[tuple[float, bool]]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Axis:
     start: float
     end: float
     log: bool = False
+    ends: tuple[float, ...] = ()  # the least and the greatest value
 
     def at(self, value: float | None) -> float | None:
         """The position of a value; None where a value is missing or has no logarithm."""
@@ -46,7 +49,9 @@ class Axis:
         return self.start + share * (self.end - self.start)
 
     def ticks(self) -> list[float]:
-        return _log_ticks(self.low, self.high) if self.log else _linear_ticks(self.low, self.high)
+        """Round values; the ends of the data where fewer than two of these lie on the axis."""
+        made = _log_ticks(self.low, self.high) if self.log else _linear_ticks(self.low, self.high)
+        return made if len(made) > 1 or not self.ends else sorted(set(self.ends))
 
 
 def _drawable(value: float | None) -> TypeGuard[float]:
@@ -58,15 +63,17 @@ def _scale(value: float, log: bool) -> float:
 
 
 def axis(values: Iterable[float | None], start: float, end: float, log: bool, room: float) -> Axis:
-    """An axis over all values, widened by `room` of their range on both sides; linear if no value is positive."""
+    """An axis over all values, widened by `room` of their range, below zero only for values there; linear if none is positive."""
     known = [v for v in values if _drawable(v)]
     positive = [v for v in known if v >= 1 / MOST_SIZE]
     log = log and bool(positive)
     known = positive if log else known or [0.0]
-    low, high = _scale(min(known), log), _scale(max(known), log)
+    ends = min(known), max(known)
+    low, high = (_scale(value, log) for value in ends)
     margin = (high - low) * room or (0.3 if log else abs(high) * 0.1 or 1.0)
-    low, high = low - margin, high + margin
-    return Axis(10**low, 10**high, start, end, True) if log else Axis(low, high, start, end)
+    if log:
+        return Axis(10 ** (low - margin), 10 ** (high + margin), start, end, True, ends)
+    return Axis(max(low - margin, 0.0) if low >= 0 else low - margin, high + margin, start, end, False, ends)
 
 
 def _linear_ticks(low: float, high: float, wanted: int = 4) -> list[float]:
@@ -84,7 +91,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
         if len(made) <= 6:
             break
     stride = math.ceil(len(made) / 6) or 1
-    return made[::stride] or [low, high]
+    return made[::stride]
 
 
 def chart(figure: dict[str, Any]) -> Markup:
@@ -126,7 +133,9 @@ def _grid(x: Axis, y: Axis, figure: dict[str, Any]) -> str:
         at = x.at(value) or 0.0
         parts += [_stroke("a", f"M{at:.1f} {BOTTOM:g}v4"), _text("m", at, BOTTOM + 15, number(value))]
     parts.append(_stroke("a", f"M{LEFT:g} {BOTTOM:g}H{RIGHT:g}"))
-    parts += [_text("l", 4, 11, figure["y_label"]), _text("e l", RIGHT, HEIGHT - 4, figure["x_label"])]
+    if figure["y_label"] != figure["title"]:  # the caption says it already, and has the room for it
+        parts.append(_text("l", 4, 11, figure["y_label"]))
+    parts.append(_text("e l", RIGHT, HEIGHT - 4, figure["x_label"]))
     return "".join(parts)
 
 
@@ -215,19 +224,38 @@ def gauge(measured: float | None, allowed: float | None) -> Markup:
     return _svg(width, 14, label, "gauge", "".join(parts))
 
 
-def interval(low: float, high: float, claimed: float, allowed: tuple[float, float | None]) -> Markup:
-    """A confidence interval over the allowed range, which has no upper end if that is None; `claimed` is marked."""
-    x = axis([low, high, claimed, *allowed], 4.0, 236.0, False, 0.12)
-    a, b, c = (x.at(v) or 0.0 for v in (low, high, claimed))
-    left, right = x.at(allowed[0]) or 0.0, x.at(allowed[1]) or 236.0
-    parts = (
-        _stroke("t", "M4 12H236"),
-        _stroke("z", f"M{left:.1f} 4H{right:.1f}V20H{left:.1f}Z"),
-        _stroke("k", f"M{c:.1f} 0V24"),
-        _stroke("i", f"M{a:.1f} 12H{b:.1f}M{a:.1f} 7v10M{b:.1f} 7v10"),
+def interval(
+    ends: tuple[float, float], allowed: tuple[float, float | None], marks: Marks, failed: bool, share: bool
+) -> Markup:
+    """A confidence interval over the allowed range, open above if that has no upper end; a limit of refutation is dashed."""
+    x = axis([*ends, *(value for value, _ in marks)], 4.0, 236.0, False, 0.12)
+    if share:  # nothing lies below zero or above one
+        x = replace(x, low=max(x.low, 0.0), high=min(x.high, 1.0))
+    a, b = (x.at(end) or 0.0 for end in ends)
+    left, right = x.at(allowed[0]) or 0.0, x.at(allowed[1]) or x.end
+    parts = [_stroke("t", "M4 24H236"), _stroke("z", f"M{left:.1f} 16H{right:.1f}V32H{left:.1f}Z")]
+    parts += [_stroke("k d" if limit else "k", f"M{x.at(value) or 0.0:.1f} 13V35") for value, limit in marks]
+    parts.append(_stroke("i fails" if failed else "i", f"M{a:.1f} 24H{b:.1f}M{a:.1f} 19v10M{b:.1f} 19v10"))
+    parts += _labels([value for value, _ in marks], x, 9.0) + _labels(ends, x, 46.0)
+    said = ", ".join(
+        f"{'refuted if it cannot reach' if limit else 'mark at'} {number(value)}" for value, limit in marks
     )
-    label = f"interval from {number(low)} to {number(high)}, claimed {number(claimed)}"
-    return _svg(240, 24, label, "interval", "".join(parts))
+    return _svg(240, 50, f"interval from {number(ends[0])} to {number(ends[1])}; {said}", "interval", "".join(parts))
+
+
+def _labels(values: Iterable[float], x: Axis, y: float) -> list[str]:
+    """Numbers at their place in a row; what would overlap moves to the right, then back from the row's end."""
+    known = sorted(set(values))
+    wide = [len(number(value)) * LETTER + 6 for value in known]
+    places, free = [], x.start - 4
+    for value, width in zip(known, wide, strict=True):
+        places.append(max(x.at(value) or 0.0, free + width / 2))
+        free = places[-1] + width / 2
+    free = x.end + 4
+    for k in reversed(range(len(known))):
+        places[k] = min(places[k], free - wide[k] / 2)
+        free = places[k] - wide[k] / 2
+    return [_text("m", place, y, number(value)) for place, value in zip(places, known, strict=True)]
 
 
 def swatch(position: int) -> Markup:

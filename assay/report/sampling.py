@@ -13,6 +13,7 @@ from assay.report import pictures
 from assay.report.words import number
 
 Result = Mapping[str, Any]
+SHARES = ("sign test", "Clopper-Pearson")  # how the allowance of a sampled probability begins
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,9 @@ class Spread:
     high: float
     claimed: float
     allowed: tuple[float, float | None]
-    missed: float | None = None  # refuted, one-sided: what the interval would have had to reach to stay open
+    reach: float | None = None  # one-sided: refuted once the interval cannot reach it
+    failed: bool = False
+    share: bool = False  # a probability: nothing lies above one
 
     @property
     def measured(self) -> str:
@@ -32,32 +35,54 @@ class Spread:
     @property
     def wanted(self) -> str:
         low, high = self.allowed
-        if high is not None:
-            return f"{number(low)} to {number(high)}"
-        return f"above {number(low)}" + (f"; cannot reach {number(self.missed)}" if self.missed is not None else "")
+        return f"above {number(low)}" if high is None else f"{number(low)} to {number(high)}"
+
+    @property
+    def reason(self) -> str:
+        """Why a failed fact failed: an interval can do so and still overlap the range that counts."""
+        if not self.failed:
+            return ""
+        if self.allowed[1] is not None:
+            return f"{number(self.claimed)} is excluded"
+        return f"{number(self.reach)} is out of reach" if self.reach is not None else ""
+
+    @property
+    def said(self) -> str:
+        """The interval and what it had to do, for a sentence."""
+        within = "" if self.allowed[1] is None else "within "
+        reason = f"; {self.reason}" if self.reason else ""
+        return f"between {number(self.low)} and {number(self.high)}, {within}{self.wanted} needed{reason}"
+
+    @property
+    def marks(self) -> list[tuple[float, bool]]:
+        """The values that decide, and whether each is only a limit of refutation."""
+        limits = [(self.claimed, False), *[(end, False) for end in self.allowed if end is not None]]
+        return list(dict.fromkeys(limits + ([(self.reach, True)] if self.reach is not None else [])))
 
 
 def spread(fact: Result) -> Spread | None:
     """The interval of a sampled fact; None for other facts and for intervals without finite ends.
 
     A one-sided fact allows nothing below its floor, and is refuted once its floor plus the detectable effect is out of reach; a
-    two-sided one allows `allowed` to both sides.
+    two-sided one allows `allowed` to both sides, and is refuted once the claimed value is excluded.
     """
     ends = [fact["detail"].get(key) for key in ("low", "high", "claimed")]
     if fact["allowed"] is None or not all(isinstance(end, (int, float)) for end in ends):
         return None
     low, high, claimed = map(float, ends)
-    reach = fact["allowed"]
-    if reach:
-        return Spread(low, high, claimed, (claimed - reach, claimed + reach))
-    missed = claimed + fact["detail"]["detects"] if fact["outcome"] == "fails" and "detects" in fact["detail"] else None
-    return Spread(low, high, claimed, (claimed, None), missed)
+    failed, share = fact["outcome"] == "fails", fact["why"].startswith(SHARES)
+    if margin := fact["allowed"]:
+        return Spread(low, high, claimed, (claimed - margin, claimed + margin), None, failed, share)
+    reach = claimed + fact["detail"]["detects"] if "detects" in fact["detail"] else None
+    return Spread(low, high, claimed, (claimed, None), reach, failed, share)
 
 
 def picture(fact: Result) -> Markup | None:
     """The picture of a sampled fact's interval, if it has one."""
     found = spread(fact)
-    return pictures.interval(found.low, found.high, found.claimed, found.allowed) if found else None
+    if not found:
+        return None
+    return pictures.interval((found.low, found.high), found.allowed, found.marks, found.failed, found.share)
 
 
 def result(fact: Result) -> str:
@@ -68,9 +93,7 @@ def result(fact: Result) -> str:
         return {"holds": "proved", "fails": "disproved"}.get(fact["outcome"], "open")
     found = spread(fact)
     if found:
-        within = "" if found.allowed[1] is None else "within "
-        share = "so in a share of the paired runs " if fact["method"] == "paired" else ""
-        return f"{share}between {number(found.low)} and {number(found.high)}, must lie {within}{found.wanted}"
+        return ("so in a share of the paired runs " if fact["method"] == "paired" else "") + found.said
     return f"{number(fact['measured'])}, allowed {number(fact['allowed'])}"
 
 

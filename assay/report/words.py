@@ -41,10 +41,10 @@ CLAIM_VERDICTS = {
     "unsupported": Word("–", "not offered", "not offered", "the subject lacks a role that the claim needs"),
 }
 GRADES = {
-    "proved": "proved over its whole domain",
-    "exhaustive": "every case of a finite domain",
-    "property": "property-tested on drawn inputs",
-    "statistical": "sampled, with a stated error bound",
+    "proved": "decided by proof",
+    "exhaustive": "decided case by case, all of them",
+    "property": "tried on drawn inputs",
+    "statistical": "sampled, with an error bound",
     "empirical": "observed in runs",
 }
 STATUSES = {
@@ -54,7 +54,12 @@ STATUSES = {
     "unsupported": "not offered by this subject",
     "error": "could not be run",
 }
-OUTCOMES = {"holds": "within", "fails": "beyond", "open": "open", "invalid": "not measured"}
+OUTCOMES = {
+    "holds": Word("✓", "as claimed", "as claimed", "within what is allowed"),
+    "fails": Word("✗", "not as claimed", "not as claimed", "beyond what is allowed"),
+    "open": Word("?", "open", "open", "the evidence did not decide"),
+    "invalid": Word("–", "not measured", "not measured", "nothing could be measured"),
+}
 SIDES = {"": "", "within": "within the condition", "beyond": "beyond the condition"}
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -6,6 +6,7 @@ import base64
 import copy
 import hashlib
 import html
+import itertools
 import json
 import random
 import re
@@ -16,7 +17,8 @@ from typing import Any
 import pytest
 
 from assay.report.html import render
-from assay.report.pictures import chart
+from assay.report.pictures import chart, interval
+from assay.report.sampling import picture
 from tests.report import factory
 
 HOSTILE = (
@@ -172,17 +174,69 @@ def test_a_sampled_refutation_says_where_the_interval_lies() -> None:
     made = factory.refuted("gfg-1.1", "gain", facts=[factory.fact("gain", 0.31, 0.04, outcome="fails", detail=detail)])
     made["counterexample"] = {"values": {"slope": 0.5}, "fact": "gain", "measured": 0.31, "allowed": 0.04}
     text = " ".join(one(made, "refuted").split())
-    assert "Take slope = 0.5 ⟶ gain: between 1.22 and 1.31, must lie within 0.96 to 1.04." in text
+    assert "Take slope = 0.5 ⟶ gain: between 1.22 and 1.31, within 0.96 to 1.04 needed; 1 is excluded." in text
 
 
-def test_a_one_sided_refutation_says_what_was_out_of_reach() -> None:
+def test_a_one_sided_refutation_says_and_shows_what_was_out_of_reach() -> None:
     """An interval around the floor refutes too, when the effect that had to be possible lies above it."""
     detail = {"low": 0.4, "high": 0.7, "claimed": 0.5, "detects": 0.25}
-    facts = [factory.fact("it wins", 0.1, 0.0, outcome="fails", method="paired", detail=detail)]
+    facts = [factory.fact("it wins", 0.1, 0.0, outcome="fails", method="paired", detail=detail, why="sign test")]
     text = " ".join(one(factory.refuted("gfg-1.1", "wins", facts=facts), "refuted").split())
-    assert "above 0.5; cannot reach 0.75" in text
-    holding = [factory.fact("it wins", -0.1, 0.0, method="paired", detail=detail | {"low": 0.6})]
-    assert "cannot reach" not in one(factory.claim(facts=holding))
+    assert "above 0.5✗ not as claimed 0.75 is out of reach" in text
+    failing, holding = picture(facts[0]), picture(factory.fact(method="paired", allowed=0.0, detail=detail))
+    assert 'class="k d"' in failing
+    assert 'class="i fails"' in failing
+    assert set(re.findall(r">([\d.]+)</text>", failing)) == {"0.4", "0.5", "0.7", "0.75"}
+    assert "claimed 0.75" not in one(factory.claim(facts=[factory.fact(method="paired", allowed=0.0, detail=detail)]))
+    assert 'class="i fails"' not in holding
+
+
+def test_the_range_of_a_probability_ends_at_one() -> None:
+    """An interval that reaches one reaches the end of the strip, and with it the end of the allowed range."""
+    detail = {"low": 0.9, "high": 1.0, "claimed": 0.5, "detects": 0.25}
+    share = picture(factory.fact(method="sampled", allowed=0.0, detail=detail, why="Clopper-Pearson interval, exact"))
+    mean = picture(factory.fact(method="sampled", allowed=0.0, detail=detail, why="Student interval"))
+    ends = [float(re.findall(r"M([\d.]+) 19v10", strip)[-1]) for strip in (share, mean)]
+    assert ends[0] == 236
+    assert ends[1] < 236
+
+
+@pytest.mark.parametrize("values", [(0.5, 0.5001), (0.98, 0.99, 1.0), (0.0, 0.01, 0.02), (0.2, 0.8)])
+def test_numbers_under_a_strip_do_not_overlap_and_stay_on_it(values: tuple[float, ...]) -> None:
+    drawn = interval((0.0, 1.0), (0.0, 1.0), [(value, False) for value in values], False, True)
+    row = re.findall(r'x="([\d.]+)" y="9">([\d.]+)<', drawn)
+    spans = sorted((float(x) - 2.85 * len(text), float(x) + 2.85 * len(text)) for x, text in row)
+    assert len(spans) == len(values)
+    assert all(left[1] <= right[0] for left, right in itertools.pairwise(spans))
+    assert spans[0][0] >= 0
+    assert spans[-1][1] <= 240
+
+
+def test_evidence_is_never_said_in_words_of_a_condition_or_as_a_proof_of_what_is_refuted() -> None:
+    made = factory.conditional("gfg-1.1", "odd")
+    text = " ".join(one(made, "conditional").split())
+    assert "beyond the condition6 roundings in float32 41✗ not as claimed" in text
+    assert "proved over its whole domain" not in one(factory.proved("gfg-1.1", "sizes"))
+
+
+def ticks(figure: dict[str, Any]) -> list[list[str]]:
+    """The numbers along x and along y of a chart."""
+    drawn = chart(figure)
+    return [re.findall(rf'<text class="{kind}" [^>]*>([^<]*)<', drawn) for kind in ("m", "e")]
+
+
+def line(*y: float) -> list[dict[str, Any]]:
+    return [{"name": "line", "y": list(y), "low": None, "high": None}]
+
+
+def test_every_axis_has_two_numbers_and_counts_begin_at_zero() -> None:
+    along_x, _ = ticks(factory.figure(x=[32.0, 64.0], series=line(0.5, 0.6), marks=[]))
+    assert along_x == ["32", "64"]
+    _, along_y = ticks(factory.figure(x=[1.0, 2.0], series=line(0.0, 0.0), marks=[]))
+    assert along_y[0] == "0"
+    assert not any("−" in text for text in along_y)
+    _, along_y = ticks(factory.figure(x=[1.0, 2.0], series=line(-1.0, 1.0), marks=[]))
+    assert "−1" in along_y
 
 
 def test_a_proof_shows_its_obligation_and_engine() -> None:
