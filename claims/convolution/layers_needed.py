@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from assay.claim import CORRECTION, HOLDS, REFUTED, claim
+from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
 from assay.decide.trial import Trial
 from assay.evidence import Evidence, close
 from assay.sabotage import instead
@@ -41,9 +41,13 @@ def shuffled_once(generator: torch.Generator) -> torch.Tensor:
     "gfg-36.5",
     "On images a convolutional net learns more from few examples than a dense net.",
     needs=CLASSIFIER,
-    setting={"order": as_on_the_grid},
+    setting={"order": as_on_the_grid, "asked": "direction"},
     kind="comparative",
-    expect=HOLDS,
+    expect=CONDITIONAL(
+        "the answer does not depend on the place (the direction of a bar, not its side of the image)",
+        within={"asked": instead("direction")},
+        beyond={"asked": instead("side")},
+    ),
     sabotage={
         "the same pixels in another order": {"order": instead(shuffled_once)},
         "kernels that see one pixel": {
@@ -51,15 +55,16 @@ def shuffled_once(generator: torch.Generator) -> torch.Tensor:
         },
     },
 )
-def a_convolutional_net_learns_more_from_images(lib: Any, trial: Trial, order: Order) -> Evidence:
-    """Reading: after 30 steps of Adam on 32 noisy bars, upright or lying, four 3x3 filters make fewer errors on 50
-    fresh images than a dense net of 16 hidden units; with the pixels of all images in one other order they do
-    not.
-    Why: kernels look at neighbours at all places alike. In another order neighbours mean nothing."""
+def a_convolutional_net_learns_more_from_images(lib: Any, trial: Trial, order: Order, asked: str) -> Evidence:
+    """Reading: after 30 steps of Adam on 32 noisy bars, upright or lying, four 3x3 filters and the strongest response of
+    each make fewer errors on 50 fresh images than a dense net of 16 hidden units; with the pixels of all images in one
+    other order they do not, nor if the half in which the bar lies is asked for.
+    Why: kernels look at neighbours at all places alike. In another order neighbours mean nothing, and the strongest
+    response forgets the place."""
 
     def pair(n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         pixels = order(generator)
-        (x, y), (x_fresh, y_fresh) = (_bars(n, count, pixels, generator) for count in (32, 50))
+        (x, y), (x_fresh, y_fresh) = (_bars(n, count, asked, pixels, generator) for count in (32, 50))
 
         def errors(net: Any, start: Parameters) -> torch.Tensor:
             return 1 - right(net(trained(lib, net, start, x, y, steps=30, lr=0.1), x_fresh), y_fresh)
@@ -71,8 +76,15 @@ def a_convolutional_net_learns_more_from_images(lib: Any, trial: Trial, order: O
     return trial.prefers(pair, what="the convolutional net errs less than the dense net", most=256)
 
 
-def _bars(n: int, count: int, pixels: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    x, y = tasks.bars((n, count), 8, generator, noise=0.1)
+def _bars(
+    n: int, count: int, asked: str, pixels: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noisy bars (n, count, 1, 8, 8), their pixels in the given order, and whether each is upright, or is mostly in the
+    left half: (n, count)."""
+    x, upright = tasks.bars((n, count), 8, generator, noise=0.0)
+    left = x[..., :4].sum((-3, -2, -1)) > x[..., 4:].sum((-3, -2, -1))
+    x = x + 0.1 * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+    y = upright if asked == "direction" else left
     return x.float().flatten(-2)[..., pixels].unflatten(-1, (8, 8)), y.float()
 
 
@@ -83,8 +95,8 @@ def _dense_net(lib: Any, params: Parameters, x: torch.Tensor) -> torch.Tensor:
 
 @claim(
     "gfg-36.5",
-    "To a dense layer the order of the pixels is nothing, to a convolution it is everything.",
-    needs=["dense", "conv2d"],
+    "To a dense layer the order of the pixels is nothing, if its weights are put in the same order.",
+    needs=["dense"],
     given={"x": normals((3, 1, 4, 5)), "w": normals((2, 20)), "seed": seeds()},
     setting={"reordered": True},
     expect=HOLDS,
@@ -107,12 +119,14 @@ def a_dense_layer_is_indifferent_to_the_order_of_pixels(
 
 
 def votes(lib: Any, params: Parameters, x: torch.Tensor, size: int) -> torch.Tensor:
-    """Three convolutions of stride two, from 8x8 pixels to one score; nothing else: x (R, n, 1, 8, 8) -> (R, n)."""
+    """Two convolutions of stride two, one vote at each place that is left, and their mean: x (R, n, 1, 8, 8) -> (R, n).
+
+    The vote is a 1x1 convolution: no weight belongs to a place, as those of a dense layer do."""
     hyper = {"stride": 2, "padding": size // 2}
     w1, b1, w2, b2, w3, b3 = params
     z = lib.relu(convolved(lib, x, w1, b1, **hyper))  # (R, n, 4, 4, 4)
     z = lib.relu(convolved(lib, z, w2, b2, **hyper))  # (R, n, 4, 2, 2)
-    return convolved(lib, z, w3, b3, **hyper)[..., 0, 0, 0]
+    return convolved(lib, z, w3, b3)[..., 0, :, :].mean((-2, -1))
 
 
 def all_convolutional_accuracy(
@@ -121,8 +135,8 @@ def all_convolutional_accuracy(
     """Share of right answers on 100 fresh images of stripes after training on 64: (n,)."""
     (x, y), (x_fresh, y_fresh) = stripes(n, 64, generator), stripes(n, 100, generator)
     start: list[torch.Tensor] = []
-    for filters, channels in ((4, 1), (4, 4), (1, 4)):
-        w = random_kernels(n, filters, channels, size, generator, dtype=torch.float32)
+    for filters, channels, side in ((4, 1, size), (4, 4, size), (1, 4, 1)):
+        w = random_kernels(n, filters, channels, side, generator, dtype=torch.float32)
         start += [w, w.new_zeros(n, filters)]
 
     def net(params: Parameters, images: torch.Tensor) -> torch.Tensor:
@@ -143,30 +157,29 @@ ALL_CONVOLUTIONAL = ["conv2d", "relu", "binary_cross_entropy_with_logits", "adam
     reading="all three are needed",
     expect=REFUTED(
         instead=(
-            "Many nets have all three, but convolutions with a stride can do the work of pooling and of the dense "
-            "layers."
+            "Many nets have all three, but convolutions with a stride can do the work of pooling, and the mean of the "
+            "last map that of the dense layers."
         ),
         by="convolutions_alone_classify",
     ),
     sabotage={"kernels that see one pixel": {"size": instead(1)}},
 )
 def a_convolutional_net_needs_all_three_kinds_of_layer(lib: Any, trial: Trial, size: int) -> Evidence:
-    """Reading: a net of three 3x3 convolutions of stride two, and nothing else, is wrong on more than a tenth of
-    fresh images of stripes.
-    Why: it is refuted by a net that is right on nearly all."""
-    return trial.exceeds(
-        lambda n, g: 1 - all_convolutional_accuracy(lib, n, g, size=size),
-        floor=0.1,
-        detects=0.05,
-        spread=0.04,
-        what="mean share of errors",
+    """Reading: of nets of two 3x3 convolutions of stride two and a 1x1 convolution, with the mean of its map as the score,
+    most are wrong on a tenth or more of fresh images of stripes.
+    Why: it is refuted, since nine of ten such nets are wrong on fewer."""
+    return trial.often(
+        lambda n, g: all_convolutional_accuracy(lib, n, g, size=size) <= 0.9,
+        floor=0.5,
+        detects=0.4,
+        what="nets that are wrong on a tenth or more",
         most=256,
     )
 
 
 @claim(
     "gfg-36.6",
-    "Convolutions alone, some with a stride, classify images.",
+    "Convolutions, some with a stride, and the mean of the last map classify images without pooling or dense layers.",
     needs=ALL_CONVOLUTIONAL,
     setting={"size": 3, "labels": as_they_are},
     reading=CORRECTION,
@@ -177,14 +190,14 @@ def a_convolutional_net_needs_all_three_kinds_of_layer(lib: Any, trial: Trial, s
     },
 )
 def convolutions_alone_classify(lib: Any, trial: Trial, size: int, labels: Labels) -> Evidence:
-    """Reading: three 3x3 convolutions of stride two are right on more than nine of ten fresh images of stripes on
-    average.
-    Why: stripes show in every 3x3 patch; later layers only collect the votes."""
-    return trial.exceeds(
-        lambda n, g: all_convolutional_accuracy(lib, n, g, size=size, labels=labels),
-        floor=0.9,
-        detects=0.05,
-        spread=0.04,
-        what="mean share of right answers",
+    """Reading: of nets of two 3x3 convolutions of stride two and a 1x1 convolution, with the mean of its map as the score,
+    most are right on more than nine of ten fresh images of stripes.
+    Why: stripes show in every 3x3 patch; later layers only collect the votes. A net is counted as right or not, so that
+    the interval is exact; accuracies pile up at 1 and are far from normal."""
+    return trial.often(
+        lambda n, g: all_convolutional_accuracy(lib, n, g, size=size, labels=labels) > 0.9,
+        floor=0.5,
+        detects=0.4,
+        what="nets that are right on more than nine of ten images",
         most=256,
     )

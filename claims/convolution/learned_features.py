@@ -47,10 +47,10 @@ def new_detector(replicas: int, filters: int, generator: torch.Generator) -> lis
 
 @claim(
     "ib-7.13",
-    "A filter that is trained only through the task's loss becomes selective for the feature that the task is about.",
+    "Trained through a task's loss alone, filters become selective for the feature that the task is about.",
     needs=CLASSIFIER,
     setting={"labels": as_they_are},
-    kind="comparative",
+    kind="existence",
     expect=HOLDS,
     sabotage={
         "labels by chance": {"labels": instead(by_chance)},
@@ -58,24 +58,41 @@ def new_detector(replicas: int, filters: int, generator: torch.Generator) -> lis
     },
 )
 def a_filter_learns_the_feature_of_its_task(lib: Any, trial: Trial, labels: Labels) -> Evidence:
-    """Reading: one 3x3 filter, told only which of 24 noisy images of 6x6 pixels have an upright and which a lying
-    bar, comes to answer more strongly to a clean upright bar than to a lying one. With the opposite labels it is
-    the other way round.
-    Why: the loss falls only if the strongest response tells the two apart."""
+    """Reading: of nets with eight 3x3 filters, told only which of 40 noisy images of 6x6 pixels have an upright and
+    which a lying bar, most are right on more than nine of ten fresh images, and the filter that speaks loudest for
+    "upright" answers more strongly to a clean upright bar than to a lying one.
+    Why: the loss falls only if the strongest responses tell the two apart."""
 
-    def pair(n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        x, y = tasks.bars((n, 24), 6, generator, noise=0.1)
-        net = new_detector(n, 1, generator)
-        given = labels(y.float(), generator)
-        w, *_ = trained(lib, lambda p, x: detector(lib, p, x), net, x.float(), given, steps=25, lr=0.1)
-        upright = torch.zeros(6, 6, device=w.device)
-        upright[2:5, 3] = 1
-        answers = [
-            convolved(lib, bar.expand(n, 1, 1, 6, 6), w).relu().amax((1, 2, 3, 4)) for bar in (upright.mT, upright)
-        ]
-        return answers[0], answers[1]
+    def selective(n: int, generator: torch.Generator) -> torch.Tensor:
+        (x, y), (x_fresh, y_fresh) = (
+            _labelled(tasks.bars((n, count), 6, generator, noise=0.1), labels, generator) for count in (40, 100)
+        )
+        params = trained(lib, lambda p, x: detector(lib, p, x), new_detector(n, 8, generator), x, y, steps=20, lr=0.2)
+        return (right(detector(lib, params, x_fresh), y_fresh) > 0.9) & _prefers_upright(lib, params)
 
-    return trial.prefers(pair, what="the filter answers less to a lying bar than to an upright one")
+    return trial.often(
+        selective, floor=0.5, detects=0.4, what="nets that are right and look for upright bars", most=256
+    )
+
+
+def _labelled(
+    drawn: tuple[torch.Tensor, torch.Tensor], labels: Labels, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    x, y = drawn
+    return x.float(), labels(y.float(), generator)
+
+
+def _prefers_upright(lib: Any, params: Parameters) -> torch.Tensor:
+    """Whether each replica's filter with the largest weight in the score answers more to an upright bar: (R,)."""
+    w, v, _ = params
+    upright = torch.zeros(6, 6, device=w.device)
+    upright[2:5, 3] = 1
+    loudest = v[:, 0].argmax(-1, keepdim=True)  # (R, 1)
+    lying, standing = (
+        convolved(lib, bar.expand(len(w), 1, 1, 6, 6), w).relu().amax((1, 3, 4)).gather(1, loudest)[:, 0]
+        for bar in (upright.mT, upright)
+    )
+    return standing > lying
 
 
 @claim(
@@ -95,8 +112,8 @@ def descent_finds_the_kernel_behind_the_examples(
 ) -> Evidence:
     """Reading: from eight random starts, given noise images and their responses to an edge filter (Sobel), 60 steps
     of descent on the mean squared error bring every weight to within a thousandth of the filter's.
-    Why: for white noise the loss is close to the squared distance of the kernels, so each step leaves about 1 - 2·lr
-    of it."""
+    Why: for white noise the loss is close to the squared distance of the kernels, so each step leaves about
+    (1 - 2·lr)² = 0.16 of it."""
     x = trial.normal(8, 16, 1, 8, 8, stream="images")
     sobel = torch.tensor(SOBEL, dtype=x.dtype, device=x.device).expand(8, 1, 1, 3, 3)
     responses = convolved(lib, x, turned(sobel))
@@ -151,19 +168,20 @@ def stripes(
     },
 )
 def a_small_convolutional_net_classifies(lib: Any, trial: Trial, labels: Labels) -> Evidence:
-    """Reading: convolution, pooling and a dense layer, trained on 32 images of upright or lying stripes at random
-    places, are right on more than 95 of 100 fresh images on average over replicas.
-    Why: one filter for each direction is enough; the place does not matter to the strongest response."""
+    """Reading: of nets of convolution, pooling and a dense layer, trained on 32 images of upright or lying stripes at
+    random places, most are right on more than 95 of 100 fresh images.
+    Why: one filter for each direction is enough; the place does not matter to the strongest response. A net is counted
+    as right or not, so that the interval is exact; accuracies pile up at 1 and are far from normal."""
 
-    def accuracies(n: int, generator: torch.Generator) -> torch.Tensor:
+    def classifies(n: int, generator: torch.Generator) -> torch.Tensor:
         (x, y), (x_fresh, y_fresh) = stripes(n, 32, generator), stripes(n, 100, generator)
 
         def net(params: Parameters, images: torch.Tensor) -> torch.Tensor:
             return detector(lib, params, images)
 
         params = trained(lib, net, new_detector(n, 4, generator), x, labels(y, generator), steps=25, lr=0.1)
-        return right(net(params, x_fresh), y_fresh)
+        return right(net(params, x_fresh), y_fresh) > 0.95
 
-    return trial.exceeds(
-        accuracies, floor=0.95, detects=0.03, spread=0.01, what="mean accuracy on fresh images", most=256
+    return trial.often(
+        classifies, floor=0.5, detects=0.4, what="nets that are right on more than 95 of 100 images", most=256
     )
