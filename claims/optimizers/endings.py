@@ -216,7 +216,7 @@ def descent_makes_a_convex_cost_minimal(lib, trial, landscape, start, lr):
     needs=["sgd"],
     cases=[*BOWLS, DOWN_FOR_EVER],
     setting={"lr": 0.05},
-    also=["gfg-14.2", "ib-3.10", "ib-13.6", "ib-22.13"],
+    also=["gfg-14.2", "ib-3.10", "ib-13.6", "ib-22.13", "ib-21.3", "gfg-25.4"],
     reading="the minimum is reached",
     covers="smooth convex losses",
     expect=CONDITIONAL(
