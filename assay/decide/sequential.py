@@ -67,6 +67,12 @@ def samples_needed(spread: float, detects: float, alpha: float) -> int:
     return max(16, math.ceil((2 * z * spread / detects) ** 2))
 
 
+def samples_for_student(alpha: float) -> int:
+    """n from which even a Gaussian sample's chance skewness, √(6/n), changes a tail by no more than exp(z³·√(6/n) / (3·√n)) = e."""
+    z = float(stats.norm.isf(level(alpha, LOOKS) / 2))
+    return math.ceil(z**3 * math.sqrt(6) / 3)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What one decision is about and what it may spend: looks at `first`, 2·first, ... up to `last` samples, level `alpha` in all."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy import stats
 
 from assay.decide import intervals
 from assay.decide.sequential import LOOKS, above, around, level, samples_needed
@@ -97,9 +98,53 @@ def test_a_peeking_z_test_would_raise_far_more_false_alarms() -> None:
     missed = 0
     for run in range(400):
         sample = torch.randn(4096, generator=torch.Generator().manual_seed(run), dtype=torch.float64)
-        looks = [intervals.mean(sample[:n], LOOSE) for n in range(16, 4097, 64)]
+        looks = [intervals.mean(sample[:n], LOOSE, most_spread=1.0) for n in range(16, 4097, 64)]
         missed += any(low > 0 or high < 0 for low, high in looks)
     assert missed / 400 > 4 * LOOSE
+
+
+def test_skewed_values_are_missed_no_oftener_than_said_where_plain_students_t_does() -> None:
+    """2,500 samples of 64 squares of Gaussians, skewness 2.8: a rate of 1 % may show up to 5 standard errors, 1 %, above itself."""
+    n, runs, alpha = 64, 2500, 0.01
+    samples = torch.randn(runs, n, generator=torch.Generator().manual_seed(4), dtype=torch.float64).square()
+    ends = [intervals.mean(sample, alpha, most_spread=1.0) for sample in samples]
+    plain = float(stats.t.isf(alpha / 2, n - 1)) * samples.std(1) / math.sqrt(n)
+    assert sum(not low <= 1 <= high for low, high in ends) / runs <= alpha
+    assert float(((samples.mean(1) - 1).abs() > plain).double().mean()) > alpha + 5 * math.sqrt(alpha / runs)
+
+
+def test_values_all_alike_leave_room_for_those_not_seen() -> None:
+    """All but a share q of the law at zero, the rest where the standard deviation is 1: no interval may leave that mean out while
+    64 zeros in a row are likelier than alpha."""
+    low, high = intervals.mean(torch.zeros(64, dtype=torch.float64), 0.01, most_spread=1.0)
+    q = 1 - 0.01 ** (1 / 64)
+    assert high == -low > math.sqrt(q / (1 - q))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_seldom_failure_does_not_pass_for_never(seed: int) -> None:
+    """One failure in twenty: 16 draws without any are likelier than not to occur in a few runs, and are not evidence of a mean of one."""
+    right = coin(0.95)
+    evidence = Trial(seed).mean(lambda n, g: right(n, g).double(), 1.0, detects=0.05, spread=0.22, what="w", most=512)
+    assert evidence.outcome in ("fails", "open")
+
+
+def test_without_skewness_the_interval_is_students() -> None:
+    """Half of alpha, on two sides."""
+    sample = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(32)
+    half = float(stats.t.isf(0.0025, 63)) * float(sample.std()) / 8
+    assert intervals.mean(sample, 0.01, most_spread=1.0) == pytest.approx((-half, half))
+
+
+def test_the_medians_interval_covers_as_often_as_it_says() -> None:
+    """2,000 samples of 40 exponentials: the exact rate for these order statistics is 3.8 %, below the 5 % asked for."""
+    g = torch.Generator().manual_seed(5)
+    samples = torch.empty(RUNS, 40, dtype=torch.float64).exponential_(generator=g)
+    missed = sum(
+        not low <= math.log(2) <= high for low, high in (intervals.median(sample, LOOSE) for sample in samples)
+    )
+    assert 0 < missed / RUNS <= LOOSE
+    assert intervals.median(samples[0, :4], LOOSE) == (-math.inf, math.inf)
 
 
 def test_samples_follow_from_spread_effect_and_level() -> None:
