@@ -6,7 +6,7 @@ from typing import Any
 
 from assay.claim import CORRECTION, HOLDS, REFUTED, claim
 from assay.decide.trial import Trial
-from assay.evidence import Evidence, equal
+from assay.evidence import Evidence, equal, fact
 from assay.sabotage import instead, with_arguments
 from claims.lab.sliding import window_count
 
@@ -31,7 +31,7 @@ def _shape(lib: Any, trial: Trial, stride: int) -> tuple[int, ...]:
 def the_example_layer_is_twenty_eight_wide(lib: Any, trial: Trial, stride: int) -> Evidence:
     """Reading: the layer as described has 28 columns.
     Why: it fails because ⌊(28 + 2 - 3)/3⌋ + 1 = 10."""
-    return equal(_shape(lib, trial, stride)[1], 28, what="width differs from 28")
+    return fact("width differs from 28 by", abs(_shape(lib, trial, stride)[1] - 28), 0)
 
 
 @claim(
@@ -72,6 +72,6 @@ def the_example_may_divide_by_one(lib: Any, trial: Trial, divisor: int, stride: 
     Why: it fails because the windows stand 3 pixels apart, not 1."""
     rows, columns = _shape(lib, trial, stride)
     size = window_count(28, 3, divisor, 1)
-    return equal(columns, size, what="width differs from the example's") & equal(
-        rows, size, what="height differs from the example's"
+    return fact("width differs from the example's by", abs(columns - size), 0) & fact(
+        "height differs from the example's by", abs(rows - size), 0
     )

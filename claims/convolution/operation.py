@@ -10,7 +10,7 @@ from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
 from assay.decide.trial import Trial
 from assay.evidence import Evidence, close, equal, true
 from assay.sabotage import instead, scaled
-from assay.strategies import shapes, sizes, tensors
+from assay.strategies import choices, shapes, sizes, tensors
 from claims.lab.sliding import matches_dot_products
 
 
@@ -209,24 +209,31 @@ def every_filter_makes_a_map_of_its_own(lib: Any, trial: Trial, C: int, F: int) 
     "gfg-38.1",
     "The kernel of a convolution is a small matrix.",
     needs=["conv2d"],
-    given={"C": sizes(1, 4), "K": sizes(1, 3)},
-    expect=CONDITIONAL("the input has a single channel", within=lambda C, K: C == 1),
+    given={"C": sizes(1, 4), "K": sizes(1, 3), "apart": choices(False, True)},
+    expect=CONDITIONAL(
+        "a filter sees a single channel: the input has only one, or each is convolved by itself",
+        within=lambda C, K, apart: C == 1 or apart,
+    ),
     sabotage={
-        "looks at the first channel only": {"conv2d": lambda sound: lambda x, w: sound(x[:1], w[:, :1])},
-        "looks at the first row of the kernel only": {"conv2d": lambda sound: lambda x, w: sound(x, w[..., :1, :])},
+        "looks at the first channel only": {"conv2d": lambda sound: lambda x, w, **_: sound(x[:1], w[:, :1])},
+        "looks at the first row of the kernel only": {
+            "conv2d": lambda sound: lambda x, w, **settings: sound(x, w[..., :1, :], **settings)
+        },
     },
 )
-def a_kernel_is_a_matrix(lib: Any, trial: Trial, C: int, K: int) -> Evidence:
+def a_kernel_is_a_matrix(lib: Any, trial: Trial, C: int, K: int, apart: bool) -> Evidence:
     """Reading: the K·K weights of one matrix are all that an output depends on.
-    Why: for C channels the sum runs over channels too, so that 3x3 on colour images takes a block of 27 weights."""
-    x, w = trial.normal(C, 4, 4, stream="x"), trial.normal(2, C, K, K, stream="w").requires_grad_()
-    (slope,) = torch.autograd.grad(lib.conv2d(x, w)[0, 0, 0], w)
+    Why: for C channels the sum runs over channels too, so that 3x3 on colour images takes a block of 27 weights; with as
+    many groups as channels it does not."""
+    x, depth = trial.normal(C, 4, 4, stream="x"), 1 if apart else C
+    w = trial.normal(2 * C, depth, K, K, stream="w").requires_grad_()
+    (slope,) = torch.autograd.grad(lib.conv2d(x, w, groups=C // depth)[0, 0, 0], w)
     return equal(int((slope != 0).sum()), K * K, what="number of weights of one output differs from a matrix")
 
 
 @claim(
     "gfg-38.1",
-    "On C channels a kernel is a block of C matrices.",
+    "On C channels that are convolved together a kernel is a block of C matrices.",
     needs=["conv2d"],
     given={"C": sizes(1, 4), "K": sizes(1, 3)},
     expect=HOLDS,
