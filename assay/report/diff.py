@@ -20,13 +20,16 @@ ESSENCE_ID = "assay-essence"
 
 
 def essence(results: Mapping[str, Any]) -> Essence:
-    """The part of a results document that two runs are compared by; the HTML page carries it."""
+    """The part of a results document that two runs are compared by; the HTML page carries it.
+
+    A statement of which a claim did not run has no verdict to compare.
+    """
     return {
         "run": {
             key: results["run"].get(key)
             for key in ("seed", "device", "subjects", "examples", "partial", "environment", "false_alarm_bound")
         },
-        "statements": {s["id"]: s["verdict"] for s in results["statements"]},
+        "statements": {s["id"]: s["verdict"] for s in results["statements"] if not s.get("not_run")},
         "claims": {
             f"{c['id']} on {c['subject']}": [
                 c["verdict"],

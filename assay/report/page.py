@@ -143,23 +143,33 @@ def count(entries: list[Entry]) -> dict[str, int]:
 
 def unchecked(page: Page) -> list[str]:
     """What this run did not check, in sentences computed from its results."""
-    said = []
-    if page.run["partial"]:
-        total = page.run.get("total_claims", "an unknown number of")
-        said.append(f"The run ended early: {len(page.claims)} of {total} claims were run, the rest is missing.")
-    waiting = Counter(
-        e.statement["topic"] for e in page.entries if e.statement["verdict"] == "undecided" and not e.evidence
-    )
+    said = _not_run(page)
+    open_ones = [e for e in page.entries if e.statement["verdict"] == "undecided" and not e.statement.get("not_run")]
+    waiting = Counter(e.statement["topic"] for e in open_ones if not e.evidence)
     if waiting:
         listed = ", ".join(f"{topic} {n}" for topic, n in waiting.most_common())
         said.append(f"{waiting.total()} executable statements have no claim yet ({listed}).")
-    undecided = sum(e.statement["verdict"] == "undecided" and bool(e.evidence) for e in page.entries)
+    undecided = sum(bool(e.evidence) for e in open_ones)
     if undecided:
         said.append(f"{undecided} statements have claims, but the evidence did not decide.")
     never = count(page.entries)["not-executable"]
     if never:
         said.append(f"{never} statements have nothing to run; each gives its reason.")
     return said + _limits(page)
+
+
+def _not_run(page: Page) -> list[str]:
+    """A run that ended early, or that was limited to some claims."""
+    run, said = page.run, []
+    if run["partial"]:
+        total = run.get("total_claims") or "an unknown number of"
+        said.append(f"The run ended early: {len(page.claims)} of {total} results are there, the rest is missing.")
+    if run.get("total_claims") and run.get("selected_claims", 0) < run.get("known_claims", 0):
+        said.append(f"This run was limited to {run['selected_claims']} of {run['known_claims']} claims.")
+    waiting = sum(bool(e.statement.get("not_run")) for e in page.entries)
+    if waiting:
+        said.append(f"{waiting} statements have claims that were not run, and are undecided here.")
+    return said
 
 
 def _limits(page: Page) -> list[str]:

@@ -113,6 +113,32 @@ def test_search_looks_into_statements_evidence_and_ids(visit: Open) -> None:
     assert len(statements(page)) == 60
 
 
+def saying(tmp_path: Path, *sentences: str) -> Path:
+    """A page with a statement for each sentence, said by its claim."""
+    claims = [factory.claim(f"gfg-1.{k}", sentence=said, docstring="") for k, said in enumerate(sentences, 1)]
+    entries = [factory.decided(factory.statement(c["statement_id"]), [c], "holds") for c in claims]
+    path = tmp_path / "saying.html"
+    path.write_text(render(factory.results(entries, claims)), encoding="utf-8")
+    return path
+
+
+def test_search_takes_many_spellings_for_one_and_no_furniture(visit: Open, tmp_path: Path) -> None:
+    page = visit(saying(tmp_path, "With p = 2K_w − 1 the regularisation of other 3x3 kernels stays <= 10⁻⁹."))
+    for text in ("2kw - 1", "“regularization”", "'regularisation of'", "3×3", "≤ 10-9", "p = 2K_w", "of"):
+        page.fill("#q", text)
+        assert statements(page) == ["gfg-1.1"], text
+    for text in ("holds", "copy", "as claimed", "he refutes", "turned", "measured against"):
+        page.fill("#q", text)
+        assert statements(page) == [], text
+
+
+def test_a_short_word_is_a_word_of_its_own_if_there_is_one(visit: Open, tmp_path: Path) -> None:
+    page = visit(saying(tmp_path, "He weights suit it.", "Other theories differ."))
+    for text, found in (("he", ["gfg-1.1"]), ("eo", ["gfg-1.2"]), ("zz", []), ("theo", ["gfg-1.2"])):
+        page.fill("#q", text)
+        assert statements(page) == found, text
+
+
 @pytest.mark.parametrize("name", ["verdict", "topic", "document", "grade", "subject"])
 def test_a_filter_shows_exactly_what_it_says_and_stands_in_the_address(visit: Open, name: str) -> None:
     results = factory.synthetic(60)
@@ -163,6 +189,37 @@ def test_the_numbers_of_the_head_lead_to_what_they_count(visit: Open) -> None:
     many = int(re.match(r"\d+", cell.inner_text()).group())
     cell.click()
     shows(page, many)
+
+
+def test_going_back_takes_the_filter_back(visit: Open) -> None:
+    page = visit(60)
+    page.click(".verdicts .v-refuted a")
+    page.locator("main.narrowed").wait_for()
+    page.go_back()
+    page.get_by_text("60 statements", exact=True).wait_for()
+    assert len(statements(page)) == 60
+
+
+def test_a_link_to_what_a_filter_hides_takes_the_filter_away(visit: Open) -> None:
+    page = visit(60, "verdict=refuted")
+    hidden = page.locator("section.question[hidden]").first.get_attribute("id")
+    page.click(f".chips a[href='#{hidden}']")
+    page.wait_for_timeout(100)
+    assert page.locator(f"[id='{hidden}']").is_visible()
+    assert page.input_value("#verdict") == ""
+
+
+@pytest.mark.parametrize("fragment", ["100%", "%E0%A4%A", "gfg-999.1"])
+def test_an_address_that_leads_nowhere_is_said(visit: Open, fragment: str) -> None:
+    page = visit(20, fragment)
+    assert page.inner_text("#shown") == f"Nothing on this page is called {fragment}."
+    assert page.evaluate("document.documentElement.dataset.theme") == "auto"
+
+
+def test_a_choice_that_does_not_exist_is_no_filter(visit: Open) -> None:
+    page = visit(20, "verdict=nonsense")
+    assert page.evaluate("document.getElementById('verdict').selectedIndex") == 0
+    assert len(statements(page)) == 20
 
 
 def shows(page: Any, many: int) -> None:
@@ -236,6 +293,40 @@ def test_the_keyboard_reaches_and_works_everything(visit: Open) -> None:
             page.keyboard.press("Enter")
             assert page.evaluate("document.activeElement.parentElement.open")
     assert {"A.permalink", "SUMMARY.", "BUTTON.copy", "DIV.scroll", "A."} <= reached
+
+
+def test_the_keyboard_skips_to_the_search_and_stays_with_what_a_filter_shows(visit: Open) -> None:
+    page = visit(20)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "q"
+    page.focus(".verdicts .v-refuted a")
+    page.keyboard.press("Enter")
+    page.locator("main.narrowed").wait_for()
+    page.keyboard.press("Tab")
+    assert page.evaluate("Boolean(document.activeElement.closest('#statements'))")
+
+
+def test_a_statement_has_a_name_and_a_heading(visit: Open) -> None:
+    page = visit(20)
+    said = factory.synthetic(20)["statements"][3]["statement"]
+    assert page.get_by_role("article", name=said).count() >= 1
+    assert page.get_by_role("heading", name=said, level=4).count() >= 1
+
+
+def test_paper_shows_only_what_a_filter_leaves_and_says_which(visit: Open) -> None:
+    page = visit(20, "verdict=refuted&q=the")
+    page.evaluate("""() => {
+        window.open_elsewhere = null;
+        addEventListener('beforeprint', () => window.open_elsewhere = document.querySelectorAll('.topics details[open]').length);
+    }""")
+    page.emulate_media(media="print")
+    page.pdf()
+    assert page.evaluate("window.open_elsewhere") == 0
+    assert page.locator(".ways").is_hidden()
+    assert page.locator(".topics").is_hidden()
+    assert re.fullmatch(r"\d+ of 20 statements: verdict refuted, search the", page.inner_text("#printed"))
 
 
 def test_paper_holds_everything(visit: Open) -> None:

@@ -66,6 +66,16 @@ def test_moved_numbers_alone_do_not_fail() -> None:
     assert len(diff(old, new).moved) == 1
 
 
+def test_a_statement_that_was_not_run_in_full_did_not_flip() -> None:
+    old = factory.synthetic(60, executed=1.0)
+    new = copy.deepcopy(old)
+    new["statements"][0].update(verdict="undecided", reason="not run: 1 of its 2 claims", not_run=["gfg-1.1:x"])
+    found = diff(old, new)
+    assert (found.flipped, found.exit_code) == ((), 0)
+    assert found.vanished == (f"statement gfg-1.1: {old['statements'][0]['verdict']}",)
+    assert diff(new, old).appeared == found.vanished
+
+
 @pytest.mark.parametrize("kinds", [("json", "html"), ("html", "json"), ("html", "html"), ("json", "json")])
 def test_json_and_html_of_the_same_run_carry_the_same(kinds: tuple[str, str], tmp_path: Path) -> None:
     old, new = changed()

@@ -5,16 +5,43 @@ const articles = [...document.querySelectorAll("article.statement")];
 const sections = [...document.querySelectorAll("section.question, section.document")];
 const choices = ["verdict", "topic", "document", "grade", "subject"];
 const tools = byId("tools");
+const furniture = ".badge, .tag, .copy, .again, .about, .related, .sampled, .turned, .verdict, caption, thead, dt, h6, svg, [class^=o-]";
+const joined = new Set(["SUB", "SUP", "CODE", "B", "I"]); // these do not part the words around them; neither do formulas, named in small letters
 let texts = null;
 let later = 0;
 
+// Typed and printed forms of the same thing become one: British and American, minus signs, blanks around an operator, quotation marks.
+function plain(text) {
+  return text.normalize("NFKC").toLowerCase().replace(/["'“”„‘’`_]/g, "").replace(/[−–]/g, "-").replace(/<=/g, "≤").replace(/>=/g, "≥")
+    .replace(/(?<=\d)×(?=\d)/g, "x").replace(/\s*([-+=/<>≤≥·×])\s*/g, "$1").replace(/is/g, "iz").replace(/\s+/g, " ");
+}
+
+function written(article) {
+  const walker = document.createTreeWalker(article, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) =>
+    node.nodeType === 1 && node.matches(furniture) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT);
+  let text = "";
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    if (node.nodeType === 3) text += node.data;
+    else if (!joined.has(node.tagName) && node.tagName < "a") text += " ";
+  }
+  return plain(text);
+}
+
 function indexed() {
-  texts ??= articles.map((article) => article.textContent.toLowerCase());
+  texts ??= articles.map(written);
   return texts;
 }
 
+// One or two letters are looked for as a word of their own: "He" is in "the" too often. What is no word anywhere may be a beginning.
+function matcher(word) {
+  const part = (text) => text.includes(word);
+  if (!/^[\p{L}\p{N}]{1,2}$/u.test(word)) return part;
+  const whole = new RegExp(`(?<![\\p{L}\\p{N}])${word}(?![\\p{L}\\p{N}])`, "u");
+  return indexed().some((text) => whole.test(text)) ? (text) => whole.test(text) : part;
+}
+
 function wanted() {
-  const words = byId("q").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = plain(byId("q").value).split(" ").filter(Boolean).map(matcher);
   const fixed = choices.map((name) => [name, byId(name).value]).filter(([, value]) => value);
   return { words, fixed };
 }
@@ -24,7 +51,7 @@ function filter() {
   const text = words.length ? indexed() : null;
   let shown = 0;
   articles.forEach((article, k) => {
-    const fits = fixed.every(([name, value]) => article.dataset[name].split(" ").includes(value)) && words.every((word) => text[k].includes(word));
+    const fits = fixed.every(([name, value]) => article.dataset[name].split(" ").includes(value)) && words.every((found) => found(text[k]));
     if (article.hidden === fits) article.hidden = !fits;
     shown += fits;
   });
@@ -34,7 +61,14 @@ function filter() {
     if (section.hidden !== empty) section.hidden = empty;
   }
   byId("nothing").hidden = shown > 0;
+  document.querySelector("main").classList.toggle("narrowed", narrowed);
   byId("shown").value = narrowed ? `${shown} of ${articles.length} statements` : `${articles.length} statements`;
+  byId("printed").textContent = narrowed ? `${byId("shown").value}: ${inWords(fixed)}` : "";
+}
+
+function inWords(fixed) {
+  const said = fixed.map(([name]) => `${name} ${byId(name).selectedOptions[0].textContent}`);
+  return [...said, ...(byId("q").value ? [`search ${byId("q").value}`] : [])].join(", ");
 }
 
 function remember() {
@@ -46,6 +80,7 @@ function remember() {
 function restore(fragment) {
   const state = new URLSearchParams(fragment);
   for (const name of ["q", ...choices]) byId(name).value = state.get(name) ?? "";
+  for (const name of choices) if (byId(name).selectedIndex < 0) byId(name).value = ""; // no such choice
   filter();
 }
 
@@ -56,23 +91,36 @@ function clear() {
 }
 
 function reveal(target) {
-  const article = target.closest("article");
-  if (article?.hidden) restore("");
+  const place = target.closest("article") ?? target;
+  if (place.closest("[hidden]")) restore("");
   for (let box = target.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
   if (target.matches("details")) target.open = true;
-  (article ?? target).scrollIntoView();
+  place.scrollIntoView();
+  requestAnimationFrame(() => place.scrollIntoView()); // what just came into view has its true height only now
+}
+
+function decoded(fragment) {
+  try {
+    return decodeURIComponent(fragment);
+  } catch {
+    return fragment;
+  }
 }
 
 function arrive() {
   clearTimeout(later);
   const fragment = location.hash.slice(1);
+  if (!fragment) return restore("");
   if (fragment.includes("=")) {
     restore(fragment);
+    byId("statements").focus({ preventScroll: true });
     byId("statements").scrollIntoView();
     return;
   }
-  const target = fragment && byId(decodeURIComponent(fragment));
-  if (target) reveal(target);
+  const target = byId(decoded(fragment));
+  if (target) return reveal(target);
+  byId("shown").value = `Nothing on this page is called ${decoded(fragment)}.`;
+  tools.scrollIntoView();
 }
 
 async function copy(button) {
@@ -96,7 +144,7 @@ function unfold(open) {
 
 let folded = [];
 function openForPrint() {
-  folded = [...document.querySelectorAll("details:not([open])")];
+  folded = [...document.querySelectorAll("details:not([open])")].filter((box) => !box.closest("[hidden], .narrowed > .ways, .narrowed > .topics"));
   for (const box of folded) box.open = true;
 }
 function foldAfterPrint() {
