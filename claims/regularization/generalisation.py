@@ -14,7 +14,7 @@ from assay.claim import CONDITIONAL, HOLDS, claim
 from assay.decide.trial import Trial
 from assay.evidence import Evidence
 from assay.sabotage import instead, with_arguments
-from claims.lab.tasks import halfspace, xor_clouds
+from claims.lab.tasks import halfspace
 from claims.regularization.small_nets import (
     FEW,
     ROLES,
@@ -23,6 +23,7 @@ from claims.regularization.small_nets import (
     Recipe,
     contest,
     fresh_error,
+    noisy_exclusive_or,
 )
 
 SETTLED = Recipe(width=2, steps=60, lr=0.15)  # on 400 points: has learned what it can, and little by heart
@@ -83,7 +84,7 @@ def l2_of_any_strength_raises_accuracy_on_validation_data(lib: Any, trial: Trial
 
 def _clouds(shape: tuple[int, ...], generator: torch.Generator) -> Data:
     """A noisy exclusive-or of two coordinates, beside three that say nothing."""
-    x, y = xor_clouds(shape, generator, flipped=0.1)
+    x, y = noisy_exclusive_or(shape, generator)
     idle = torch.rand(*shape, 3, generator=generator, dtype=x.dtype, device=x.device) * 2 - 1
     return torch.cat([x, idle], -1), y
 

@@ -22,10 +22,12 @@ from claims.regularization.small_nets import (
     WIDE,
     Data,
     Recipe,
+    against,
     contest,
     fresh_cost,
     fresh_error,
     gap,
+    not_bought,
 )
 
 
@@ -41,16 +43,17 @@ from claims.regularization.small_nets import (
         within={"recipe": instead(WIDE), "points": instead(FEW)},
         beyond={"recipe": instead(NARROW), "points": instead(PLENTY)},
     ),
-    sabotage={"drops nothing": {"p": instead(0.0)}},
+    sabotage={"drops nothing": {"p": instead(0.0)}, "drops all but one in a hundred": {"p": instead(0.99)}},
 )
 def dropout_lowers_the_loss_on_new_data(lib: Any, trial: Trial, recipe: Recipe, points: int, p: float) -> Evidence:
     """Reading: trained on the same data from the same weights, the net with p = 0.5 has the lower cross-entropy on
-    500 fresh points.
+    500 fresh points, and not by answering more of them wrongly: up to 0.02 more, the noise of counting them.
 
     Why: the noise keeps the net from fitting wrong labels; a net that cannot fit them loses capacity and gains nothing.
+    A net that has learned nothing has a low loss too, hence the second part.
     """
-    pair = contest(lib, [_with(recipe, p=p), recipe], fresh_cost, points=points)
-    return trial.prefers(pair, what="loss on new data: dropout is better than none")
+    pair = against(lib, _with(recipe, p=p), recipe, points)
+    return trial.prefers(pair, what="loss on new data, not bought with errors: dropout is better than none")
 
 
 @claim(
@@ -80,8 +83,7 @@ def dropout_narrows_the_gap_between_new_and_training_data(lib: Any, trial: Trial
         return torch.stack([gap(lib, params, data, fresh), fresh_error(lib, params, data, fresh)])
 
     def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        (narrow, errors), (plain, plain_errors) = contest(lib, [recipe, WIDE], both, points=FEW)(n, g)
-        return torch.where(errors <= plain_errors + 0.02, narrow, plain), plain
+        return not_bought(*contest(lib, [recipe, WIDE], both, points=FEW)(n, g))
 
     return trial.prefers(pair, what="gap between new and training data, not bought with errors: dropout is better")
 
@@ -159,17 +161,20 @@ def a_net_with_dropout_can_overfit(lib: Any, trial: Trial, p: float) -> Evidence
         within={"recipe": instead(WIDE), "points": instead(FEW)},
         beyond={"recipe": instead(NARROW), "points": instead(PLENTY)},
     ),
-    sabotage={"drops nothing": {"p": instead(0.0)}},
+    sabotage={"drops nothing": {"p": instead(0.0)}, "drops all but one in a hundred": {"p": instead(0.99)}},
 )
 def a_rate_from_a_fifth_to_a_half_is_better_than_none(
     lib: Any, trial: Trial, p: float, recipe: Recipe, points: int
 ) -> Evidence:
-    """Reading: at p = 0.2 and at p = 0.5 the loss on new data is lower by more than 0.02 than without dropout.
+    """Reading: at p = 0.2 and at p = 0.5 the loss on new data is lower by more than 0.02 than without dropout, and the
+    share of wrong answers there is not higher by more than 0.02.
 
     Why: as for dropout at all; nothing singles out one rate for every net.
     """
-    pair = contest(lib, [_with(recipe, p=p), recipe], fresh_cost, points=points)
-    return trial.prefers(pair, margin=0.02, what="loss on new data: this rate is better than none by 0.02")
+    pair = against(lib, _with(recipe, p=p), recipe, points)
+    return trial.prefers(
+        pair, margin=0.02, what="loss on new data, not bought with errors: this rate is better than none by 0.02"
+    )
 
 
 def _rates(lib: Any, other: float) -> Pair:
@@ -215,15 +220,19 @@ def the_best_rate_lies_from_a_fifth_to_a_half(lib: Any, trial: Trial, other: flo
     setting={"other": 0.8},
     expect=HOLDS,
     kind="existence",
-    sabotage={"compares with a lower rate": {"other": instead(0.05)}},
+    sabotage={
+        "compares with a lower rate": {"other": instead(0.05)},
+        "compares with a rate that ruins the net": {"other": instead(0.99)},
+    },
 )
 def the_best_rate_can_lie_above_a_half(lib: Any, trial: Trial, other: float) -> Evidence:
-    """Reading: 16 neurons on 100 points, a fifth of the labels wrong: p = 0.8 has a lower loss on new data than 0.5.
+    """Reading: 16 neurons on 100 points, a fifth of the labels wrong: p = 0.8 has a lower loss on new data than 0.5, and
+    not a larger share of wrong answers there, up to 0.02.
 
-    Why: see the claim that it corrects.
+    Why: see the claim that it corrects; p = 0.99 lowers the loss further, and ruins the net.
     """
-    pair = contest(lib, [_with(WIDE, p=other), _with(WIDE, p=0.5)], fresh_cost, points=FEW)
-    return trial.prefers(pair, what="loss on new data: the other rate is better than 0.5")
+    pair = against(lib, _with(WIDE, p=other), _with(WIDE, p=0.5), FEW)
+    return trial.prefers(pair, what="loss on new data, not bought with errors: the other rate is better than 0.5")
 
 
 @claim(

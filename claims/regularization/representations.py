@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from assay.claim import CORRECTION, HOLDS, REFUTED, claim
+from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
 from assay.decide.trial import Trial
 from assay.evidence import Evidence, equal
 from assay.sabotage import instead, with_arguments
@@ -17,8 +17,10 @@ from claims.regularization.small_nets import (
     ROLES,
     Data,
     Recipe,
+    Task,
     contest,
     cost,
+    noisy_exclusive_or,
     noisy_halfspace,
     start,
     trained,
@@ -83,17 +85,25 @@ def _alike(lib: Any, recipe: Recipe, n: int, g: torch.Generator) -> tuple[torch.
     "In a larger net trained with dropout, the hidden neurons are less alike.",
     reading="the neurons of a larger net are less correlated",
     needs=ROLES,
-    setting={"small": 8, "large": 32, "p": 0.5},
-    expect=HOLDS,
-    sabotage={"both nets are equally large": {"large": instead(8)}, "neither net has dropout": {"p": instead(0.0)}},
+    setting={"task": noisy_halfspace, "small": 8, "large": 32, "p": 0.5},
+    expect=CONDITIONAL(
+        "the task asks the same of every neuron, as a half-space does; on an exclusive-or, which needs different "
+        "neurons in any net, 32 are not less alike than 8",
+        within={"task": instead(noisy_halfspace)},
+        beyond={"task": instead(noisy_exclusive_or)},
+    ),
+    sabotage={"neither net has dropout": {"p": instead(0.0)}},
 )
-def neurons_of_a_larger_net_are_less_alike(lib: Any, trial: Trial, small: int, large: int, p: float) -> Evidence:
-    """Reading: trained with p = 0.5 on the same 300 points, 32 neurons are less correlated on new data than 8, by 0.02;
+def neurons_of_a_larger_net_are_less_alike(
+    lib: Any, trial: Trial, task: Task, small: int, large: int, p: float
+) -> Evidence:
+    """Reading: trained with p = 0.5 on the same 200 points, 32 neurons are less correlated on new data than 8, by 0.02;
     a neuron that is always off counts as correlated with none.
 
-    Why: eight neurons of which half are missing must say much the same; without dropout no such difference shows.
+    Why: eight neurons of which half are missing must say much the same, where any of them can give the answer; without
+    dropout no such difference shows.
     """
-    pair = contest(lib, [_recipe(large, p), _recipe(small, p)], likeness, points=300)
+    pair = contest(lib, [_recipe(large, p), _recipe(small, p)], likeness, points=200, task=task)
     return trial.prefers(
         pair, margin=0.02, what="mean correlation (0 for a dead neuron): the larger net's is lower by 0.02"
     )
@@ -104,27 +114,29 @@ def neurons_of_a_larger_net_are_less_alike(lib: Any, trial: Trial, small: int, l
     "Dropout makes the hidden neurons more independent of each other.",
     reading="dropout itself makes the neurons less correlated",
     needs=ROLES,
-    setting={"p": 0.5, "other": 0.0},
-    expect=REFUTED(
-        instead="Dropout makes the hidden neurons of a small net more alike, since each has to stand in for absent "
-        "ones.",
-        by="dropout_makes_neurons_of_a_small_net_more_alike",
+    setting={"task": noisy_exclusive_or, "p": 0.5, "other": 0.0},
+    expect=CONDITIONAL(
+        "the task needs different neurons, as an exclusive-or does; on a half-space, which asks the same of each, the 12 "
+        "neurons of a small net become more alike",
+        within={"task": instead(noisy_exclusive_or)},
+        beyond={"task": instead(noisy_halfspace)},
     ),
     sabotage={"without dropout against with it": {"p": instead(0.0), "other": instead(0.5)}},
 )
-def dropout_makes_neurons_less_alike(lib: Any, trial: Trial, p: float, other: float) -> Evidence:
-    """Reading: trained on the same 300 points from the same weights, 8 neurons are less correlated on new data with p
+def dropout_makes_neurons_less_alike(lib: Any, trial: Trial, task: Task, p: float, other: float) -> Evidence:
+    """Reading: trained on the same 200 points from the same weights, 12 neurons are less correlated on new data with p
     = 0.5 than without.
 
-    Why not: the loss is lowest when any half of the neurons gives the answer, which makes them redundant.
+    Why: the loss is lowest when any half of the neurons gives the answer. On a half-space that makes them repeat each
+    other; an exclusive-or is not solved by repeating one feature.
     """
-    pair = contest(lib, [_recipe(8, p), _recipe(8, other)], likeness, points=300)
+    pair = contest(lib, [_recipe(12, p), _recipe(12, other)], likeness, points=200, task=task)
     return trial.prefers(pair, what="mean correlation (0 for a dead neuron): lower with dropout than without")
 
 
 @claim(
     "ib-34.6",
-    "Dropout makes the hidden neurons of a small net more alike.",
+    "On a half-space, which asks the same of every neuron, dropout makes the hidden neurons of a small net more alike.",
     reading=CORRECTION,
     needs=ROLES,
     setting={"p": 0.5},
@@ -132,12 +144,12 @@ def dropout_makes_neurons_less_alike(lib: Any, trial: Trial, p: float, other: fl
     sabotage={"drops nothing": {"p": instead(0.0)}},
 )
 def dropout_makes_neurons_of_a_small_net_more_alike(lib: Any, trial: Trial, p: float) -> Evidence:
-    """Reading: trained on the same 300 points from the same weights, 8 neurons are more correlated on new data with p
-    = 0.5 than without.
+    """Reading: trained on the same 200 points of a half-space from the same weights, 12 neurons are more correlated on
+    new data with p = 0.5 than without.
 
     Why: the loss is lowest when any half of the neurons gives the answer, which makes them redundant.
     """
-    pair = contest(lib, [_recipe(8, 0.0), _recipe(8, p)], likeness, points=300)
+    pair = contest(lib, [_recipe(12, 0.0), _recipe(12, p)], likeness, points=200)
     return trial.prefers(pair, what="mean correlation (0 for a dead neuron): lower without dropout than with it")
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from claims.lab.tasks import halfspace
+from assay.decide.trial import Pair
+from claims.lab.tasks import halfspace, xor_clouds
 from claims.lab.training import Parameters, accuracy, fit, mlp, random_layers
 
 Data = tuple[torch.Tensor, torch.Tensor]
@@ -35,11 +36,19 @@ WIDE = Recipe(width=16, steps=60, lr=0.05)  # on 100 points: learns wrong labels
 NARROW = Recipe(width=2, steps=40, lr=0.05)  # on 600 points: cannot
 PLENTY = 600
 FEW = 100
+SLACK = 0.02  # the standard error of a share near 0.35 of 500 points
 
 
 def noisy_halfspace(shape: tuple[int, ...], generator: torch.Generator) -> Data:
     """Ten features, of which one decides the class; a fifth of the labels is wrong: x (*shape, 10), y (*shape)."""
     return halfspace(shape, 10, generator, flipped=0.2)
+
+
+def noisy_exclusive_or(shape: tuple[int, ...], generator: torch.Generator) -> Data:
+    """Two coordinates, of which the signs together decide the class; a tenth of the labels is wrong: x (*shape, 2),
+    y (*shape).
+    """
+    return xor_clouds(shape, generator, flipped=0.1)
 
 
 def start(recipe: Recipe, x: torch.Tensor, generator: torch.Generator) -> Parameters:
@@ -103,11 +112,6 @@ def fresh_cost(lib: Any, params: Parameters, data: Data, fresh: Data) -> torch.T
     return cost(lib, params, fresh)
 
 
-def own_error(lib: Any, params: Parameters, data: Data, fresh: Data) -> torch.Tensor:
-    """The share of wrong answers on the training points."""
-    return error(lib, params, data)
-
-
 def gap(lib: Any, params: Parameters, data: Data, fresh: Data) -> torch.Tensor:
     """By how much the loss on fresh points exceeds that on the training points: what overfitting costs."""
     return cost(lib, params, fresh) - cost(lib, params, data)
@@ -116,3 +120,29 @@ def gap(lib: Any, params: Parameters, data: Data, fresh: Data) -> torch.Tensor:
 def fresh_error(lib: Any, params: Parameters, data: Data, fresh: Data) -> torch.Tensor:
     """The share of wrong answers on points that were not trained on."""
     return error(lib, params, fresh)
+
+
+def fresh_cost_and_error(lib: Any, params: Parameters, data: Data, fresh: Data) -> torch.Tensor:
+    """The loss and the share of wrong answers on points that were not trained on (2, R)."""
+    return torch.stack([fresh_cost(lib, params, data, fresh), fresh_error(lib, params, data, fresh)])
+
+
+def not_bought(judged: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two costs (R,) of two nets, each given with its share of wrong answers (2, R): the first counts as the second if
+    it was bought with errors, that is if its net makes more of them, by more than 0.02.
+
+    A net that has learned nothing has a small loss on new data and a narrow gap, and is wrong on half of it.
+    """
+    (cost, errors), (plain, plain_errors) = judged, other
+    return torch.where(errors <= plain_errors + SLACK, cost, plain), plain
+
+
+def against(lib: Any, judged: Recipe, other: Recipe, points: int, task: Task = noisy_halfspace) -> Pair:
+    """The losses on new data of two nets: (n, generator) -> two (n,); the first counts as the second if it was bought
+    with errors.
+    """
+
+    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        return not_bought(*contest(lib, [judged, other], fresh_cost_and_error, points=points, task=task)(n, g))
+
+    return pair
