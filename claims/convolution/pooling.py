@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -63,34 +64,57 @@ def max_pooling_gives_the_largest_value_of_each_window(
     )
 
 
+def tied_pixels_each_take_it_all(sound: Pooling) -> Pooling:
+    """A max pooling whose gradient goes whole to every pixel that equals the maximum."""
+
+    def pool(x: torch.Tensor, *, size: int, stride: int, padding: int) -> torch.Tensor:
+        y = sound(x.detach(), size=size, stride=stride, padding=padding)
+        wide = torch.nn.functional.pad(x, (padding,) * 4, value=float(x.detach().min()) - 1)
+        windows = wide.unfold(-2, size, stride).unfold(-2, size, stride)  # (I, J, size, size)
+        won = windows.detach() == y[..., None, None]
+        return y + (won * (windows - windows.detach())).sum((-1, -2))
+
+    return pool
+
+
+def given_to_the_winners(x: torch.Tensor, dy: torch.Tensor, size: int, stride: int, padding: int) -> torch.Tensor:
+    """Window by window, dy (I, J) laid onto the largest pixel of x (H, W), the first row by row if several are."""
+    dx = torch.zeros_like(x)
+    for i, j in itertools.product(*map(range, dy.shape)):
+        top, left = max(stride * i - padding, 0), max(stride * j - padding, 0)
+        window = x[top : stride * i - padding + size, left : stride * j - padding + size]
+        row, column = divmod(int(window.argmax()), window.shape[-1])
+        dx[top + row, left + column] += dy[i, j]
+    return dx
+
+
 @claim(
     "gfg-40.7",
-    "The gradient of max pooling goes to the largest pixel of each window and to no other.",
+    "The gradient of max pooling goes to the largest pixel of each window and to no other, one alone among equals.",
     needs=["max_pool2d"],
-    given=WINDOWS | {"dy_seed": normals((8, 10))},
+    given=WINDOWS | {"dy_seed": normals((8, 10)), "tied": choices(False, True)},
     expect=HOLDS,
     sabotage={
         "everyone gets a share": {"max_pool2d": lambda sound: lambda x, **hyper: sound(x, **hyper) + 0.01 * x.sum()},
         "gradient 1.0001 times too large": {"max_pool2d": scaled(1.0001)},
+        "tied pixels each take it all": {"max_pool2d": tied_pixels_each_take_it_all},
     },
 )
 def the_largest_pixel_takes_the_whole_gradient(
-    lib: Any, x: torch.Tensor, size: int, stride: int, padding: int, dy_seed: torch.Tensor
+    lib: Any, x: torch.Tensor, size: int, stride: int, padding: int, dy_seed: torch.Tensor, tied: bool
 ) -> Evidence:
-    """Reading: dx is, at each pixel, the sum of the upstream gradients of the windows in which it is the largest.
-    Why: only the largest pixel moves the maximum; normal pixels are never tied."""
-    x = x.detach().requires_grad_()
+    """Reading: dx is, at each pixel, the sum of the upstream gradients of the windows in which it is the largest; where
+    several are (images rounded to whole numbers) the first of them, row by row.
+    Why: only the largest pixel moves the maximum. Equal pixels must not take the gradient more than once; that the
+    first takes it is a convention."""
+    x = (x.round() if tied else x).detach().requires_grad_()
     y = lib.max_pool2d(x, size=size, stride=stride, padding=padding)
     dy = dy_seed[: y.shape[-2], : y.shape[-1]]
     (dx,) = torch.autograd.grad(y, x, dy)
-    winners = by_hand(x.detach(), size, stride, padding, torch.max)
-    share = torch.stack([(dy * (winners == pixel)).sum() for pixel in x.detach().flatten()]).reshape(x.shape)
-    sizes_of_terms = torch.stack([(dy.abs() * (winners == pixel)).sum() for pixel in x.detach().flatten()]).reshape(
-        x.shape
-    )
-    untouched = sizes_of_terms == 0
+    share, scale = (given_to_the_winners(x.detach(), part, size, stride, padding) for part in (dy, dy.abs()))
+    untouched = scale == 0
     return close(
-        dx, share, operations=size * size, scale=sizes_of_terms, what="gradient differs from the winners' share by"
+        dx, share, operations=size * size, scale=scale, what="gradient differs from the winners' share by"
     ) & equal(dx[untouched], torch.zeros_like(dx[untouched]), what="pixels with a gradient that win no window")
 
 
