@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
-from assay.claim import CONDITIONAL, HOLDS, claim
+from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
 from assay.decide.trial import Trial
-from assay.evidence import Evidence, close, equal, fact, gamma, within
+from assay.evidence import Evidence, close, differs, equal, fact, gamma, within
 from assay.sabotage import instead, with_arguments
 from assay.strategies import sizes
 from claims.lab.sliding import matches_dot_products
@@ -43,17 +43,21 @@ def _sees_everything(sound: Any) -> Any:
         "sees the whole image": {"conv2d": _sees_everything},
         "leaves out the nonlinearity": {"relu": lambda sound: lambda z: z},
         "leaves out the last column of the kernel": {"conv2d": lambda sound: lambda x, w: sound(x, w * _ramp(w))},
+        "asks the neighbour for its sign": {"relu": lambda sound: lambda z: sound(z) + z.abs() * z.roll(1, -1).sign()},
     },
 )
 def outputs_depend_on_neighbours_and_not_linearly(lib: Any, trial: Trial, n: int, K: int, i: int, j: int) -> Evidence:
-    """Reading: relu(Σ w·patch) has slopes by the pixels of its K x K patch only, and is not odd in the image.
-    Why: the window covers nothing else; a linear function would be odd, but relu(z) + relu(-z) is |z|."""
+    """Reading: y = relu(z) with z = Σ w·patch has, where z > 0, slopes by the pixels of its K x K patch only, and is not
+    odd in the image.
+    Why: the window covers nothing else; a linear function would be odd, but relu(z) + relu(-z) is |z|. The image is
+    taken with the sign that makes z positive at the output that is looked at."""
     row, column = _inside(n, K, i, j)
-    x = trial.normal(2, n, n, stream="x").requires_grad_()
-    w = trial.normal(1, 2, K, K, stream="w").abs()
+    x, w = trial.normal(2, n, n, stream="x"), trial.normal(1, 2, K, K, stream="w").abs()
+    x = (x * lib.conv2d(x, w)[0, row, column].sign()).requires_grad_()
     z = lib.conv2d(x, w)
-    (slope,) = torch.autograd.grad(z[0, row, column], x)
-    sum_of_both = lib.relu(z) + lib.relu(lib.conv2d(-x, w))
+    y = lib.relu(z)
+    (slope,) = torch.autograd.grad(y[0, row, column], x)
+    sum_of_both = y + lib.relu(lib.conv2d(-x, w))
     return _patch_only(slope, K, row, column, "pixels outside the patch that matter, or inside that do not") & equal(
         sum_of_both[0, row, column], z[0, row, column].abs(), what="outputs that are not |z| when both signs are added"
     )
@@ -75,9 +79,10 @@ def _by_place(y: torch.Tensor) -> torch.Tensor:
 
 @claim(
     "ib-7.12",
-    "Because it looks at neighbours only, a convolution layer can use its weights again at every position.",
+    "A convolution layer uses the same weights again at every position.",
     needs=["conv2d"],
     given={"n": sizes(4, 12), "K": sizes(1, 4), "i": sizes(0, 8), "j": sizes(0, 8)},
+    reading="the weights are shared",
     expect=HOLDS,
     sabotage={
         "has weights of its own at each place": {"conv2d": _elsewhere},
@@ -96,6 +101,73 @@ def the_same_weights_serve_every_position(lib: Any, trial: Trial, n: int, K: int
     there = lib.conv2d(x, w)[:, row : row + 1, column : column + 1]
     return matches_dot_products(there, patch, w, what="output in the image differs from the patch's own by") & (
         matches_dot_products(lib.conv2d(patch, w), patch, w, what="output of the patch alone differs by")
+    )
+
+
+def round_the_border(x: torch.Tensor) -> torch.Tensor:
+    """x (1, n, n) goes on round the border, by n - 1 pixels to the right and below: an n x n kernel has n x n places."""
+    n = x.shape[-1]
+    return pad(x, (0, n - 1, 0, n - 1), mode="circular")
+
+
+AS_LARGE_AS_THE_IMAGE = {"n": sizes(3, 6), "down": sizes(0, 2), "right": sizes(1, 2)}
+
+
+@claim(
+    "ib-7.12",
+    "Only a layer whose outputs look at neighbours alone can use its weights again at every position.",
+    needs=["conv2d"],
+    given=AS_LARGE_AS_THE_IMAGE,
+    reading="locality is what allows it",
+    expect=REFUTED(
+        instead="Weights can be shared without locality: on an image continued round its border a kernel as large as "
+        "the image looks at all pixels from every position.",
+        by="a_kernel_as_large_as_the_image_shares_its_weights",
+    ),
+    sabotage={"has weights of its own at each place": {"conv2d": _elsewhere}},
+)
+def weights_are_shared_only_by_local_layers(lib: Any, trial: Trial, n: int, down: int, right: int) -> Evidence:
+    """Reading: with an n x n kernel on n x n pixels continued round the border, the output of a shifted image is not the
+    shifted output: it departs by more than rounding.
+    Why: it fails because a shift renames the pixels beneath the kernel and leaves each of its n² products as it was."""
+    x, w = trial.normal(1, n, n, stream="x"), trial.normal(1, 1, n, n, stream="w")
+    here, there = (lib.conv2d(round_the_border(image), w) for image in (x, x.roll((down, right), (-2, -1))))
+    # n² products a side: one product and at most n² additions on the way of each.
+    allowance = gamma(4 * (n * n + 1), w.dtype) * float(w.abs().sum() * x.abs().max())
+    expected = here.roll((down, right), (-2, -1))
+    return differs(
+        there, expected, by=2 * allowance, what="outputs depart from the shifted ones by too little, short by"
+    )
+
+
+@claim(
+    "ib-7.12",
+    "On an image continued round its border a kernel as large as the image sees all pixels from each position.",
+    needs=["conv2d"],
+    given=AS_LARGE_AS_THE_IMAGE,
+    reading=CORRECTION,
+    expect=HOLDS,
+    sabotage={
+        "has weights of its own at each place": {"conv2d": _elsewhere},
+        "sees one pixel only": {"conv2d": lambda sound: lambda x, w: sound(x, w * (w == w.amax()))},
+    },
+)
+def a_kernel_as_large_as_the_image_shares_its_weights(
+    lib: Any, trial: Trial, n: int, down: int, right: int
+) -> Evidence:
+    """Reading: each of the n² outputs is the sum over all n² pixels of the same n² weights times the image as seen from
+    there; none of its slopes by a pixel is zero.
+    Why: on an image continued round its border every window covers each pixel once."""
+    x, w = trial.normal(1, n, n, stream="x").requires_grad_(), trial.normal(1, 1, n, n, stream="w")
+    y = lib.conv2d(round_the_border(x), w)[0, down, right]
+    (slope,) = torch.autograd.grad(y, x)
+    seen = x.detach().roll((-down, -right), (-2, -1))[0]
+    return equal(int((slope == 0).sum()), 0, what="pixels that an output does not look at") & close(
+        y,
+        (w[0, 0] * seen).sum(),
+        operations=2 * (n * n + 1),
+        scale=(w[0, 0] * seen).abs().sum(),
+        what="output differs from the same weights' sum by",
     )
 
 
@@ -125,32 +197,43 @@ def an_output_sees_its_patch_only(lib: Any, trial: Trial, n: int, K: int, i: int
     "gfg-37.6",
     "Convolution leaves the spatial relation of features intact: a shifted image gives the shifted output.",
     needs=["conv2d"],
-    given={"K": sizes(1, 3), "s": sizes(1, 3), "shift": sizes(1, 6)},
+    given={"K": sizes(1, 3), "s": sizes(1, 3), "down": sizes(0, 6), "right": sizes(0, 6)},
     covers="relations between features are kept",
     expect=CONDITIONAL(
-        "the stride divides the shift, and nothing is cut off at the border", within=lambda K, s, shift: shift % s == 0
+        "the stride divides the shift, down and to the right, and nothing is cut off at the border",
+        within=lambda K, s, down, right: down % s == right % s == 0,
     ),
     sabotage={
         "has weights of its own at each place": {"conv2d": _elsewhere},
+        "has weights of its own on each diagonal": {
+            "conv2d": lambda sound: lambda x, w, **settings: _by_diagonal(sound(x, w, **settings))
+        },
         "moves by one whatever the stride": {"conv2d": with_arguments(stride=1)},
     },
 )
-def a_shifted_image_gives_the_shifted_output(lib: Any, trial: Trial, K: int, s: int, shift: int) -> Evidence:
-    """Reading: moving the image by `shift` rows and columns moves its output by some number of rows and columns.
+def a_shifted_image_gives_the_shifted_output(lib: Any, trial: Trial, K: int, s: int, down: int, right: int) -> Evidence:
+    """Reading: moving the image by `down` rows and `right` columns moves its output by some numbers of rows and columns.
     Why: at stride s the windows stand s apart, and see a pattern alike only after a move by whole steps; the pattern of
     4 x 4 pixels stays clear of the border of 18 x 18."""
     pattern, w = trial.normal(2, 4, 4, stream="x"), trial.normal(3, 2, K, K, stream="w")
-    here, there = (lib.conv2d(_placed(pattern, 4 + move), w, stride=s) for move in (0, shift))
-    differences = [(there - here.roll((move, move), (-2, -1))).abs().max() for move in range(shift + 1)]
+    here, there = (lib.conv2d(_placed(pattern, *move), w, stride=s) for move in ((0, 0), (down, right)))
+    moves = [(i, j) for i in range(down + 1) for j in range(right + 1)]
+    differences = [(there - here.roll(move, (-2, -1))).abs().max() for move in moves]
     # Each side adds 2·K·K products: 2·K·K + 1 roundings a term, taken twice over, on the largest sum there can be.
     largest = float(w.abs().sum((1, 2, 3)).max() * pattern.abs().max())
     allowance = gamma(4 * (2 * K * K + 1), w.dtype) * largest
     return within(min(differences), 0.0, allowance, what="shifted output differs by", why="rounding of two sums")
 
 
-def _placed(pattern: torch.Tensor, at: int) -> torch.Tensor:
-    """The pattern (C, 4, 4) on an empty image of 18 x 18 pixels, its corner at (at, at)."""
-    return pad(pattern, (at, 14 - at, at, 14 - at))
+def _placed(pattern: torch.Tensor, down: int, right: int) -> torch.Tensor:
+    """The pattern (C, 4, 4) on an empty image of 18 x 18 pixels, its corner at (4 + down, 4 + right)."""
+    return pad(pattern, (4 + right, 10 - right, 4 + down, 10 - down))
+
+
+def _by_diagonal(y: torch.Tensor) -> torch.Tensor:
+    """Factors that are the same only along each diagonal."""
+    rows, columns = (torch.arange(n, device=y.device) for n in y.shape[-2:])
+    return y * (1 + (rows[:, None] - columns).abs())
 
 
 def _dots(side: int, device: torch.device) -> torch.Tensor:
@@ -164,8 +247,8 @@ def by_place(side: int, device: torch.device) -> torch.Tensor:
     return _dots(side, device)
 
 
-def by_shape(side: int, device: torch.device) -> torch.Tensor:
-    """Two classes that differ in shape: a dot, and a dot twice as bright, both anywhere in the left half."""
+def by_brightness(side: int, device: torch.device) -> torch.Tensor:
+    """Two classes that differ in brightness: a dot, and a dot twice as bright, both anywhere in the left half."""
     return _dots(0, device) * (1 + side)
 
 
@@ -178,7 +261,7 @@ def by_shape(side: int, device: torch.device) -> torch.Tensor:
     reading="there are such tasks",
     expect=HOLDS,
     sabotage={
-        "classes by shape": {"images": instead(by_shape)},
+        "classes by brightness, not by place": {"images": instead(by_brightness)},
         "a layer that forgets places": {
             "conv2d": lambda sound: lambda x, w: (y := sound(x, w)).mean((-2, -1), keepdim=True).expand(y.shape)
         },
