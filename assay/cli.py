@@ -40,7 +40,10 @@ def run(
     seed: Annotated[int, typer.Option(help="seed of the run")] = 0,
     examples: Annotated[int, typer.Option(help="examples of each property-tested claim", min=1)] = 100,
     record: Annotated[bool, typer.Option("--record", help="record the verdicts, to notice drift later")] = False,
-    out: Annotated[Path, typer.Option(help="folder of the results and the report")] = Path("reports"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="folder of the results and the report: reports, or reports/selection for a few claims"),
+    ] = None,
     workers: Annotated[int, typer.Option(help="processes; 0 for one a core", min=0)] = 0,
     memory: Annotated[int, typer.Option(help="MiB of data a process may hold; 0 for no limit", min=0)] = 6144,
 ) -> None:

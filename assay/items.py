@@ -149,10 +149,11 @@ class Recorder:
         self.collection_errors: list[str] = []
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
-        self.book.total = len(ids)
+        self.book.plan(ids)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.book.total = self.book.total or len(session.items)
+        if session.items:  # with xdist the workers collect
+            self.book.plan([item.nodeid for item in session.items])
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:

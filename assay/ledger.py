@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from assay.claim import CORRECTION
+from assay.claim import CORRECTION, Claim
 from assay.errors import LedgerError
 
 Result = Mapping[str, Any]
@@ -79,22 +79,41 @@ def _statement(entry: Any, position: int) -> Statement:
     return Statement(**{**entry, "related": tuple(entry.get("related", ()))})
 
 
-def judge(statement: Statement, claims: Iterable[Result], deciding_subject: str) -> dict[str, Any]:
-    """The statement's line in results.json, computed from the results of its claims on the deciding subject."""
+def deciding_claims(claims: Iterable[Claim]) -> dict[str, dict[str, str]]:
+    """For each statement the claims that decide it, run or not: claim id -> reading."""
+    deciding: dict[str, dict[str, str]] = {}
+    for claim in claims:
+        for sid in claim.statements if claim.reading != CORRECTION else ():
+            deciding.setdefault(sid, {})[claim.id] = claim.reading
+    return deciding
+
+
+def judge(
+    statement: Statement, claims: Iterable[Result], deciding_subject: str, known: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The statement's line in results.json, computed from the results of its claims on the deciding subject.
+
+    `known` holds all claims that decide it (id -> reading): a statement of which one did not run is undecided.
+    """
     mine = [c for c in claims if c["subject"] == deciding_subject]
     deciding = [c for c in mine if c["reading"] != CORRECTION]
-    verdict, reason = _verdict(statement, deciding)
+    ran = {c["id"] for c in deciding}
+    missing = {cid: reading for cid, reading in (known or {}).items() if cid not in ran}
+    verdict, reason = _verdict(statement, deciding, len(missing))
     return {
         "id": statement.id, "document": statement.document, "question": statement.question, "topic": statement.topic,
         "statement": statement.statement, "kind": statement.kind, "executable": statement.executable,
         "verdict": verdict, "reason": reason, "correct": _correct(deciding, verdict),
-        "readings": _readings(deciding), "claims": sorted({c["id"] for c in mine}), "related": list(statement.related),
+        "readings": _readings(deciding, set(missing.values())), "claims": sorted({c["id"] for c in mine}),
+        "not_run": sorted(missing), "related": list(statement.related),
     }  # fmt: skip
 
 
-def _verdict(statement: Statement, deciding: list[Result]) -> tuple[str, str]:
+def _verdict(statement: Statement, deciding: list[Result], missing: int) -> tuple[str, str]:
     if not statement.executable:
         return "not-executable", statement.reason
+    if missing:
+        return "undecided", f"not run: {missing} of its {missing + len(deciding)} claims"
     if not deciding:
         return "undecided", "no claim yet"
     verdicts = {reading: _of_reading(claims) for reading, claims in _by_reading(deciding).items()}
@@ -145,9 +164,14 @@ def _correct(claims: list[Result], verdict: str) -> str:
     return " ".join(dict.fromkeys(c["instead"] for c in claims if c["verdict"] == "refuted" and c["instead"]))
 
 
-def _readings(claims: list[Result]) -> list[dict[str, Any]]:
+def _readings(claims: list[Result], incomplete: set[str]) -> list[dict[str, Any]]:
+    """Each reading that ran, with its own verdict; one of which a claim is missing has none."""
     return [
-        {"reading": reading, "verdict": _of_reading(group), "claims": [c["id"] for c in group]}
+        {
+            "reading": reading,
+            "verdict": "undecided" if reading in incomplete else _of_reading(group),
+            "claims": [c["id"] for c in group],
+        }
         for reading, group in _by_reading(claims).items()
     ]
 

@@ -46,7 +46,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[CONFIG] = load_config(Path(config.rootpath))
     in_worker = hasattr(config, "workerinput")
     if config.getoption("--assay-results") and not in_worker:
-        _keep_book(config)
+        try:
+            _keep_book(config)
+        except AssayError as error:
+            raise pytest.UsageError(str(error)) from error
     megabytes = config.getoption("--assay-memory")
     if megabytes and in_worker:
         resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, megabytes << 20))
@@ -55,11 +58,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def _keep_book(config: pytest.Config) -> None:
     from assay.items import Recorder, conditions_of
     from assay.ledger import load_ledger
+    from assay.registry import load_claims
     from assay.results import Book
 
+    here = config.stash[CONFIG]
     names = config.getoption("--assay-subject") or ["reference"]
     path = Path(config.getoption("--assay-results"))
-    book = Book(path, load_ledger(config.stash[CONFIG].ledger), names, conditions_of(config))
+    claims = load_claims(here.claims_folder, here.claims)
+    book = Book(path, load_ledger(here.ledger), claims, names, conditions_of(config))
     config.pluginmanager.register(Recorder(config, book), "assay-recorder")
 
 

@@ -7,13 +7,15 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from assay.ledger import Ledger, judge
+from assay.claim import Claim
+from assay.ledger import Ledger, deciding_claims, judge
 from assay.measure import Conditions
 
 Result = dict[str, Any]
@@ -40,12 +42,24 @@ def _installed(name: str) -> bool:
 class Book:
     """Collects the results of a run and keeps the file on disk up to date."""
 
-    def __init__(self, path: Path, ledger: Ledger, subjects: list[str], conditions: Conditions) -> None:
+    def __init__(
+        self,
+        path: Path,
+        ledger: Ledger,
+        claims: Mapping[str, Claim],
+        subjects: list[str],
+        conditions: Conditions,
+    ) -> None:
         self.path, self.ledger, self.subjects, self.conditions = path, ledger, subjects, conditions
         self.results: dict[tuple[str, str], Result] = {}
-        self.total = 0
+        self.total = self.selected = 0
+        self._deciding, self._known = deciding_claims(claims.values()), len(claims)
         self._environment = environment(conditions.device)
         self._started, self._clock, self._written = time.time(), time.perf_counter(), 0.0
+
+    def plan(self, items: Sequence[str]) -> None:
+        """What pytest collected: an item is a claim on a subject, named `claim[subject]`."""
+        self.total, self.selected = len(items), len({item.rpartition("[")[0] for item in items})
 
     def add(self, result: Result) -> None:
         """Record one result; the file follows within a second."""
@@ -84,9 +98,13 @@ class Book:
                 "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
                 "false_alarm_bound": sum(c["false_alarm"] for c in claims),
                 "environment": self._environment, "partial": partial, "total_claims": self.total,
+                "selected_claims": self.selected, "known_claims": self._known,
             },
             "documents": self.ledger.documents,
-            "statements": [judge(s, by_statement.get(s.id, []), self.subjects[0]) for s in self.ledger.statements.values()],
+            "statements": [
+                judge(s, by_statement.get(s.id, []), self.subjects[0], self._deciding.get(s.id))
+                for s in self.ledger.statements.values()
+            ],
             "claims": claims,
         }  # fmt: skip
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from assay.registry import choose, load_claims, nearest, with_corrections
 from assay.results import RUN_BOUND, drift, load_record, record_of
 from assay.subject import choose_subjects
 
+REPORTS = Path("reports")
 FAILED = ("surprising", "toothless", "error")
 
 
@@ -40,9 +42,30 @@ class Request:
     seed: int
     examples: int
     record: bool
-    out: Path
+    out: Path | None  # None: see `folder`
     workers: int
     memory: int
+
+    @property
+    def narrowed(self) -> bool:
+        """Not all claims were asked for."""
+        return bool(self.ids or self.keyword or self.topics)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the run writes: what was asked for; else reports/, but a few claims never overwrite a report on all of them."""
+        if self.out is not None:
+            return self.out
+        return REPORTS / "selection" if self.narrowed and _holds_whole_run(REPORTS / "results.json") else REPORTS
+
+
+def _holds_whole_run(path: Path) -> bool:
+    """Whether these are results of a run that was not limited to some claims."""
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))["run"]
+        return bool(run.get("selected_claims") == run.get("known_claims"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 @dataclass(frozen=True)
@@ -104,8 +127,7 @@ def run_claims(request: Request, console: Console) -> int:
     selected = Catalogue.load(config).select(request)
     if not selected:
         raise UsageError("no claim is selected: the ids, topics and keyword have none in common; see assay list")
-    results_path = request.out / "results.json"
-    recorder = _run_pytest(request, config, selected, results_path, console)
+    recorder = _run_pytest(request, config, selected, console)
     document = recorder.document
     if not document["claims"]:
         raise UsageError(f"no claim ran: {'; '.join(recorder.collection_errors) or 'the keyword matches none'}")
@@ -121,17 +143,18 @@ def _check_device(device: str) -> None:
         )
 
 
-def _run_pytest(request: Request, config: Config, selected: list[str], results: Path, console: Console) -> Recorder:
+def _run_pytest(request: Request, config: Config, selected: list[str], console: Console) -> Recorder:
     arguments = [
         str(config.claims_folder), f"--rootdir={config.root}", "-q", "--assert=plain", "-p", "no:cacheprovider", "-W", "error",
-        "-n", str(request.workers), "--dist", "worksteal", f"--junitxml={request.out / 'junit.xml'}",
+        "-n", str(request.workers), "--dist", "worksteal", f"--junitxml={request.folder / 'junit.xml'}",
         f"--assay-seed={request.seed}", f"--assay-device={request.device}", f"--assay-examples={request.examples}",
-        f"--assay-results={results}", f"--assay-select={json.dumps(selected)}", f"--assay-memory={0 if request.device == 'cuda' else request.memory}",
+        f"--assay-results={request.folder / 'results.json'}", f"--assay-select={json.dumps(selected)}",
+        f"--assay-memory={0 if request.device == 'cuda' else request.memory}",
     ]  # fmt: skip
     arguments += [f"--assay-subject={name}" for name in request.subjects]
     if request.keyword:
         arguments += ["-k", request.keyword]
-    request.out.mkdir(parents=True, exist_ok=True)
+    request.folder.mkdir(parents=True, exist_ok=True)
     follower = _Follower(console, request.workers)
     captured = io.StringIO()
     with follower.shown(), redirect_stdout(captured):
@@ -194,8 +217,9 @@ def _conclude(document: dict[str, Any], request: Request, config: Config, consol
     from assay.report.terminal import summary
 
     validate(document)
-    (request.out / "index.html").write_text(render(document), encoding="utf-8")
-    summary(document, console, [request.out / name for name in ("index.html", "results.json", "junit.xml")])
+    (request.folder / "index.html").write_text(render(document), encoding="utf-8")
+    summary(document, console, [request.folder / name for name in ("index.html", "results.json", "junit.xml")])
+    _say_limited(document["run"], console)
     for line in drift(document, load_record(config.record)):
         console.print(f"verdict changed: {line}", markup=False, highlight=False, soft_wrap=True)
     if request.record:
@@ -211,3 +235,10 @@ def _conclude(document: dict[str, Any], request: Request, config: Config, consol
         return 1
     failed = [c for c in document["claims"] if c["status"] in FAILED and not c["differs"]]
     return 1 if failed or document["run"]["partial"] else 0
+
+
+def _say_limited(run: dict[str, Any], console: Console) -> None:
+    selected, known = run["selected_claims"], run["known_claims"]
+    if selected < known:
+        said = f"This run was limited to {selected} of {known} claims; a statement is decided only where all of its claims ran."
+        console.print(said, markup=False, highlight=False, soft_wrap=True)

@@ -75,7 +75,7 @@ def assay(folder: Path, *arguments: str, timeout: float = 400) -> subprocess.Com
 
 def run(folder: Path, *arguments: str, timeout: float = 400) -> tuple[int, dict[str, Any], str]:
     """`assay run` on the one subject: exit status, results.json, and what it printed."""
-    done = assay(folder, "run", "--subject", "reference", *arguments, timeout=timeout)
+    done = assay(folder, "run", "--subject", "reference", "--out", "reports", *arguments, timeout=timeout)
     path = folder / "reports" / "results.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
     return done.returncode, results, done.stdout + done.stderr

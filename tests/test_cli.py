@@ -35,6 +35,50 @@ def test_a_good_run_exits_zero_and_writes_everything(tmp_path: Path) -> None:
     assert all((tmp_path / "p" / "reports" / name).is_file() for name in ("index.html", "junit.xml"))
 
 
+TWO_READINGS = [
+    claim_source("strictly", "return equal(lib.double(1), 3, what='sum')", 'reading="strictly"')
+    .replace("expect=HOLDS", 'expect=REFUTED(instead="It is two.")'),
+    claim_source("loosely", "return equal(lib.double(1), 2, what='sum')", 'reading="loosely"'),
+    claim_source("elsewhere", "return equal(lib.double(1), 2, what='sum')").replace("gfg-1.1", "gfg-1.4"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("narrowed", [("gfg-1.1:strictly",), ("-k", "strictly")])
+def test_a_run_of_a_few_claims_judges_no_statement_by_a_part_of_its_claims(
+    tmp_path: Path, narrowed: tuple[str, ...]
+) -> None:
+    folder = make(tmp_path / "p", *TWO_READINGS)
+    ledger = folder / "exam_claims" / "ledger.yaml"
+    ledger.write_text(LEDGER + LEDGER.splitlines()[3].replace("gfg-1.1", "gfg-1.4") + "\n")
+    done = assay(folder, "run", "--subject", "reference", *narrowed)
+    results = json.loads((folder / "reports" / "results.json").read_text())
+    said = {s["id"]: (s["verdict"], s["reason"]) for s in results["statements"]}
+    assert said["gfg-1.1"] == ("undecided", "not run: 1 of its 2 claims")
+    assert said["gfg-1.4"] == ("undecided", "not run: 1 of its 1 claims")
+    assert said["gfg-1.2"] == ("undecided", "no claim yet")
+    assert (results["run"]["selected_claims"], results["run"]["known_claims"]) == (1, 3)
+    assert "limited to 1 of 3 claims" in done.stdout
+    page = (folder / "reports" / "index.html").read_text()
+    assert "limited to 1 of 3 claims" in page
+    assert "1 executable statements have no claim yet" in page
+    validate(results)
+
+
+def test_a_run_of_a_few_claims_leaves_the_report_on_all_of_them_alone(tmp_path: Path) -> None:
+    folder = make(tmp_path / "p", GOOD, claim_source("other", "return equal(lib.double(1), 2, what='sum')"))
+    reports = folder / "reports"
+    first = assay(folder, "run", "other", "--subject", "reference")
+    assert (reports / "results.json").is_file(), first.stderr  # nothing there to overwrite
+    assert assay(folder, "run", "--subject", "reference").returncode == 0
+    whole = (reports / "results.json").read_bytes()
+    narrowed = assay(folder, "run", "other", "--subject", "reference")
+    assert "reports/selection/index.html" in narrowed.stdout
+    assert (reports / "results.json").read_bytes() == whole
+    assert len(json.loads((reports / "selection" / "results.json").read_text())["claims"]) == 1
+    assert assay(folder, "run", "--subject", "reference").returncode == 0
+    assert (reports / "results.json").read_bytes() != whole
+
+
 BAD = {
     "wrong": ("return equal(lib.double(1), 3, what='sum')", "", "surprising", ""),
     "vacuous": ("lib.double(1); return equal(1, 1, what='one')", "", "toothless", ""),

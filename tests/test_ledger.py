@@ -52,6 +52,17 @@ def test_what_is_true_instead_is_said_only_if_the_run_refuted_it() -> None:
     assert judge(STATEMENT, [result("holds", instead=instead)], "reference")["correct"] == ""
 
 
+def test_a_statement_of_which_a_claim_did_not_run_is_undecided_and_says_how_many() -> None:
+    known = {"gfg-1.1:c": "a", "gfg-1.1:d": "b", "gfg-1.1:e": "a"}
+    line = judge(STATEMENT, [result("refuted", reading="a", instead="x.")], "reference", known)
+    assert (line["verdict"], line["reason"]) == ("undecided", "not run: 2 of its 3 claims")
+    assert (line["not_run"], line["correct"]) == (["gfg-1.1:d", "gfg-1.1:e"], "")
+    assert [reading["verdict"] for reading in line["readings"]] == ["undecided"]
+    assert judge(STATEMENT, [], "reference", known)["reason"] == "not run: 3 of its 3 claims"
+    complete = judge(STATEMENT, [result("holds")], "reference", {"gfg-1.1:c": AS_STATED})
+    assert (complete["verdict"], complete["not_run"]) == ("holds", [])
+
+
 def test_not_executable_keeps_its_reason() -> None:
     statement = Statement("gfg-1.3", "gfg", 1, "names", "A name.", "history", executable=False, reason="it is a name")
     assert judge(statement, [], "reference")["verdict"] == "not-executable"
