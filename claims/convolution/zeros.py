@@ -11,18 +11,19 @@ from assay.decide.trial import Trial
 from assay.evidence import Evidence, at_least, close, equal
 from assay.sabotage import instead
 from assay.strategies import sizes
+from claims.convolution.same_padding import missing_pixels
 from claims.lab.sliding import matches_dot_products
 
 
-def _zeros_around(x: torch.Tensor, K: int) -> torch.Tensor:
-    """K - 1 rows and columns of zeros in all, the odd one at the bottom and right."""
-    before, after = (K - 1) // 2, K // 2
-    return _extended(x, before, after)
+def _zeros_around(x: torch.Tensor, K: int, s: int) -> torch.Tensor:
+    """The rows and columns of zeros that same padding needs, the odd one at the bottom and right."""
+    m = max(missing_pixels(x.shape[-1], K, s), 0)
+    return _extended(x, m // 2, m - m // 2)
 
 
-def _zeros_in_front(x: torch.Tensor, K: int) -> torch.Tensor:
-    """K - 1 rows and columns of zeros, all at the top and left."""
-    return _extended(x, K - 1, 0)
+def _zeros_in_front(x: torch.Tensor, K: int, s: int) -> torch.Tensor:
+    """As many rows and columns of zeros, all at the top and left."""
+    return _extended(x, max(missing_pixels(x.shape[-1], K, s), 0), 0)
 
 
 def _extended(x: torch.Tensor, before: int, after: int) -> torch.Tensor:
@@ -38,25 +39,30 @@ def _extended(x: torch.Tensor, before: int, after: int) -> torch.Tensor:
     "gfg-41.6",
     "Same padding is rows and columns of zeros put around the input before the convolution.",
     needs=["conv2d"],
-    given={"C": sizes(1, 2), "n": sizes(4, 8), "K": sizes(1, 5)},
+    given={"C": sizes(1, 2), "n": sizes(4, 8), "K": sizes(1, 5), "s": sizes(1, 3)},
     setting={"surround": _zeros_around},
     expect=HOLDS,
     sabotage={
         "puts all zeros in front": {"surround": instead(_zeros_in_front)},
+        "puts all zeros in front at larger strides": {
+            "surround": lambda sound: lambda x, K, s: (sound if s == 1 else _zeros_in_front)(x, K, s)
+        },
+        "pads as at stride one": {"surround": lambda sound: lambda x, K, s: sound(x, K, 1)},
         "pads after the convolution": {
-            "conv2d": lambda sound: lambda x, w, *, padding: _zeros_around(sound(x, w), w.shape[-1])
+            "conv2d": lambda sound: lambda x, w, *, stride, padding: _zeros_around(sound(x, w), w.shape[-1], stride)
         },
     },
 )
 def same_padding_is_zeros_put_around_the_input(
-    lib: Any, trial: Trial, C: int, n: int, K: int, surround: Any
+    lib: Any, trial: Trial, C: int, n: int, K: int, s: int, surround: Any
 ) -> Evidence:
-    """Reading: a layer with same padding equals the dot products of the image with ⌊(K - 1)/2⌋ rows and columns of
-    zeros before and ⌊K/2⌋ behind it.
-    Why: together they are the K - 1 that keep the size; for odd K both sides are equal."""
+    """Reading: a layer with same padding equals the dot products of the image with zeros around it: of the
+    m = max((⌈n/s⌉ - 1)·s + K - n, 0) rows and columns ⌊m/2⌋ stand before and ⌈m/2⌉ behind.
+    Why: m zeros give ⌈n/s⌉ outputs; at stride 1 they are K - 1, which keep the size, the same on both sides for odd
+    K. At stride 2 a 3x3 kernel on 28 pixels has none before and one behind."""
     x, w = trial.normal(C, n, n, stream="x"), trial.normal(2, C, K, K, stream="w")
-    y = lib.conv2d(x, w, padding="same")
-    return matches_dot_products(y, surround(x, K), w, what="same padding differs from zeros around the input by")
+    y, wide = lib.conv2d(x, w, stride=s, padding="same"), surround(x, K, s)
+    return matches_dot_products(y, wide, w, stride=s, what="same padding differs from zeros around the input by")
 
 
 @claim(
@@ -89,7 +95,7 @@ FILLINGS = [{"filling": "zeros"}, {"filling": "reflect"}, {"filling": "replicate
 
 @claim(
     "gfg-41.3",
-    "Padding is always with zeros, and so the border of a blurred white image turns grey.",
+    "Padding is always with zeros: whatever fills the border, a blurred white image turns grey there.",
     needs=["conv2d"],
     cases=FILLINGS,
     reading="zeros are the only filling",
@@ -102,6 +108,7 @@ FILLINGS = [{"filling": "zeros"}, {"filling": "reflect"}, {"filling": "replicate
 )
 def every_filling_dims_the_border(lib: Any, trial: Trial, filling: str) -> Evidence:
     """Reading: with every filling that keeps the size, the mean of 3x3 pixels of a constant image is 6/9 at its border.
+    The filling is put around the image beforehand; the layer under test pads nothing.
     Why: it fails because only zeros take something away: other fillings continue the image."""
     blurred = _blurred(lib.conv2d, filling, trial.device)
     # Nine products of 1/9 and eight additions against one division: 2·10 roundings are an upper bound for both sides.
@@ -147,6 +154,11 @@ def _reach(conv2d: Any, n: int, K: int, p: int, device: torch.device) -> torch.T
     return slope[0]
 
 
+def _corners(x: torch.Tensor) -> torch.Tensor:
+    """The four corners of x (n, n)."""
+    return x[[0, 0, -1, -1], [0, -1, 0, -1]]
+
+
 BORDER = {"K": sizes(2, 4), "p": sizes(0, 4)}
 
 
@@ -156,18 +168,21 @@ BORDER = {"K": sizes(2, 4), "p": sizes(0, 4)}
     needs=["conv2d"],
     given=BORDER,
     reading="the border counts as much as the centre",
-    expect=CONDITIONAL("the padding is at least K - 1, which enlarges the output", within=lambda K, p: p >= K - 1),
+    expect=CONDITIONAL(
+        "the stride is 1 and the padding at least K - 1, which enlarges the output", within=lambda K, p: p >= K - 1
+    ),
     sabotage={
         "pads one less": {"conv2d": lambda sound: lambda x, w, *, padding: sound(x, w, padding=max(padding - 1, 0))},
         "always pads fully": {"conv2d": lambda sound: lambda x, w, *, padding: sound(x, w, padding=w.shape[-1])},
+        "all zeros in front": {"conv2d": lambda sound: lambda x, w, *, padding: sound(_on_one_side(x, padding), w)},
     },
 )
 def a_corner_enters_as_many_windows_as_the_centre(lib: Any, trial: Trial, K: int, p: int) -> Evidence:
-    """Reading: the pixel in the corner enters K·K windows, as the central one does.
+    """Reading: at stride 1 the pixel in each corner enters K·K windows, as the central one does.
     Why: along each axis the first pixel lies in min(p + 1, K) windows: 4 of 9 for a 3x3 kernel under same padding."""
     reach = _reach(lib.conv2d, 9, K, p, trial.device)
     return equal(reach[4, 4], torch.tensor(K * K), what="centre does not enter K·K windows") & equal(
-        reach[0, 0], reach[4, 4], what="corner and centre do not enter equally many windows"
+        _corners(reach), reach[4, 4].expand(4), what="corners and centre do not enter equally many windows"
     )
 
 
@@ -180,14 +195,15 @@ def a_corner_enters_as_many_windows_as_the_centre(lib: Any, trial: Trial, K: int
     expect=HOLDS,
     sabotage={
         "ignores the padding": {"conv2d": lambda sound: lambda x, w, *, padding: sound(x, w)},
+        "all zeros in front": {"conv2d": lambda sound: lambda x, w, *, padding: sound(_on_one_side(x, padding), w)},
         "stops at one layer": {"conv2d": lambda sound: lambda x, w, *, padding: sound(x, w, padding=min(padding, 1))},
     },
 )
 def padding_lets_a_corner_enter_more_windows(lib: Any, trial: Trial, K: int, p: int) -> Evidence:
-    """Reading: the corner enters min(p + 1, K)² windows, the centre K² whatever the padding.
+    """Reading: at stride 1 each corner enters min(p + 1, K)² windows, the centre K² whatever the padding.
     Why: windows that hold the first pixel of an axis begin at 0, -1, ..., as far as padding and kernel reach."""
     reach = _reach(lib.conv2d, 9, K, p, trial.device)
-    grown = at_least(reach[0, 0], min(p + 1, K) ** 2, what="windows that miss the corner")
+    grown = at_least(_corners(reach), min(p + 1, K) ** 2, what="windows that miss the corner")
     return grown & equal(reach[4, 4], torch.tensor(K * K), what="centre does not enter K·K windows")
 
 
