@@ -110,7 +110,11 @@ def in_order(sound):
 
 
 def drawn_with_replacement(sound):
-    return lambda n, size, *, generator: list(torch.randint(n, (n,), generator=generator).split(size))
+    def batches(n, size, *, generator=None):
+        drawn = generator is not None
+        return list(torch.randint(n, (n,), generator=generator).split(size)) if drawn else sound(n, size)
+
+    return batches
 
 
 def first_batch_is_unbiased(lib, trial, n, size):

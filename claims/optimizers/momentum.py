@@ -7,9 +7,9 @@ import math
 import sympy
 import torch
 
-from assay.claim import HOLDS, claim
+from assay.claim import CONDITIONAL, HOLDS, REFUTED, claim
 from assay.decide.proofs import identity
-from assay.evidence import at_least, at_most, close, curve, equal, true, within
+from assay.evidence import all_of, at_least, at_most, close, curve, equal, true, within
 from assay.sabotage import instead, with_arguments
 from assay.strategies import normals, sizes
 
@@ -45,13 +45,27 @@ def scales_the_gradient(sound):
     return step
 
 
-def displacements(lib, gradients, lr, beta):
-    """The change of w in each step when the gradients are fed in from w = 0: (steps, d) -> (steps, d)."""
-    w, state, visited = torch.zeros_like(gradients[0]), None, []
+def only_the_first(sound):
+    """Moves the first parameter of the list and leaves the others."""
+
+    def step(params, grads, state, **rates):
+        moved, state = sound(params[:1], grads[:1], state, **rates)
+        return [*moved, *params[1:]], state
+
+    return step
+
+
+def displacements(lib, gradients, lr, beta, place=1):
+    """The change of w in each step when the gradients are fed in from w = 0: (steps, d) -> (steps, d).
+
+    w stands at this place, 0 or 1, of a list with another parameter (d, 1) that has gradients of its own."""
+    params, state, visited = [torch.zeros_like(gradients[0]), torch.zeros_like(gradients[0])[:, None]], None, []
     for g in gradients:
-        (moved,), state = lib.momentum([w], [g], state, lr=lr, beta=beta)
-        visited.append(moved - w)
-        w = moved
+        grads, order = [g, g[:, None] / -2], 1 - 2 * place
+        moved, state = lib.momentum(params[::order], grads[::order], state, lr=lr, beta=beta)
+        moved = list(moved)[::order]
+        visited.append(moved[0] - params[0])
+        params = moved
     return torch.stack(visited)
 
 
@@ -65,6 +79,7 @@ def displacements(lib, gradients, lr, beta):
     expect=HOLDS,
     sabotage={
         "no memory": {"momentum": without_memory},
+        "moves the first parameter only": {"momentum": only_the_first},
         "the average instead of the sum": {"momentum": damped},
         "beta and 1 - beta confused": {"momentum": swapped},
         "beta one percent too low": {
@@ -73,18 +88,24 @@ def displacements(lib, gradients, lr, beta):
     },
 )
 def a_momentum_step_sums_all_gradients_so_far(lib, gradients, percent, lr):
-    """Reading: the t-th displacement is -lr·Σ_s beta^(t-s)·g_s, compared with the explicit sum for 12 random gradients.
+    """Reading: the t-th displacement is -lr·Σ_s beta^(t-s)·g_s, compared with the explicit sum for 12 random gradients, of the
+    first and of the second of two parameters.
     Why: unrolling v_t = beta·v_(t-1) + g_t, v_0 = 0. The form that
     averages multiplies each g by 1 - beta, which only rescales lr."""
     beta = percent / 100
-    displaced = displacements(lib, gradients, lr, beta)
     t = torch.arange(12, dtype=torch.float64, device=gradients.device)
     weights = torch.where(t[:, None] >= t, beta ** (t[:, None] - t).clamp_min(0), 0.0)
     expected, scale = -lr * weights @ gradients, lr * (weights @ gradients.abs())
     # at most 12 terms with 3 roundings each on either side, and w' - w rounds by the way so far
-    return close(
-        displaced, expected, operations=80, scale=scale.cumsum(0), what="a displacement differs from the weighted sum"
-    )
+    return all_of(
+        [
+            close(
+                displacements(lib, gradients, lr, beta, place), expected, operations=80, scale=scale.cumsum(0),
+                what="a displacement differs from the weighted sum",
+            )
+            for place in (0, 1)
+        ]
+    )  # fmt: skip
 
 
 @claim(
@@ -121,6 +142,7 @@ def the_momentum_recursion_is_a_weighted_sum(lib, recursion):
     sabotage={
         "beta zero": {"momentum": with_arguments(beta=0.0)},
         "no memory": {"momentum": without_memory},
+        "moves the first parameter only": {"momentum": only_the_first},
         "no pushes before the turn": {"pushes": instead(0)},
     },
 )
@@ -146,6 +168,7 @@ def momentum_carries_on_against_the_gradient(lib, trial, percent, pushes):
     expect=HOLDS,
     sabotage={
         "no memory": {"momentum": without_memory},
+        "moves the first parameter only": {"momentum": only_the_first},
         "beta and 1 - beta confused": {"momentum": swapped},
     },
 )
@@ -176,6 +199,7 @@ def inertia_wins_when_the_velocity_outweighs_the_gradient(lib, gradients, percen
     expect=HOLDS,
     sabotage={
         "the gradient scaled instead of the velocity": {"momentum": scales_the_gradient},
+        "moves the first parameter only": {"momentum": only_the_first},
         "beta and 1 - beta confused": {"momentum": swapped},
         "the average instead of the sum": {"momentum": damped},
     },
@@ -200,12 +224,11 @@ def beta_is_the_share_of_the_last_gradient(lib, trial, percent, lr):
 BETAS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.97)
 
 
-def steps_to_turn(lib, device, beta):
-    """Steps until the displacement follows gradients of -1, after 400
-    gradients of +1 (beta^400 < 10⁻⁵ of the velocity is missing)."""
-    gradients = torch.ones(450, 1, dtype=torch.float64, device=device)
-    gradients[400:] = -1
-    follows = displacements(lib, gradients, 1.0, beta)[400:, 0] > 0
+def steps_to_turn(lib, device, beta, pushes):
+    """Steps until the displacement follows gradients of -1, after so many gradients of +1; 51 if it never does in 50."""
+    gradients = torch.ones(pushes + 50, 1, dtype=torch.float64, device=device)
+    gradients[pushes:] = -1
+    follows = displacements(lib, gradients, 1.0, beta)[pushes:, 0] > 0
     return int(follows.to(torch.int64).argmax()) + 1 if bool(follows.any()) else 51
 
 
@@ -213,22 +236,27 @@ def steps_to_turn(lib, device, beta):
     "gfg-31.7",
     "The larger the momentum coefficient, the longer the old direction is kept.",
     needs=["momentum"],
-    setting={"betas": BETAS},
-    expect=HOLDS,
+    setting={"betas": BETAS, "pushes": 400},
+    expect=CONDITIONAL(
+        "the old direction has lasted, here for 400 steps; after a single step in it every coefficient turns at once",
+        within={"pushes": instead(400)},
+        beyond={"pushes": instead(1)},
+    ),
     kind="tendency",
     sabotage={
         "no memory": {"momentum": without_memory},
+        "moves the first parameter only": {"momentum": only_the_first},
         "the range of beta turned round": {"momentum": turned_round},
         "coefficients in falling order": {"betas": lambda sound: sound[::-1]},
     },
 )
-def a_larger_beta_keeps_the_old_direction_longer(lib, trial, betas):
-    """Reading: after a long run of equal gradients that then turn round, the steps until
-    the parameter turns are ⌈ln 2 / -ln beta⌉ (1 for beta = 0), which rises with beta;
+def a_larger_beta_keeps_the_old_direction_longer(lib, trial, betas, pushes):
+    """Reading: after k equal gradients that then turn round, the steps until the parameter turns are ⌈ln(2 - betaᵏ) / -ln beta⌉
+    (1 for beta = 0), which rises with beta, and more than one at the largest;
     the coefficients avoid those at which the velocity passes through zero exactly.
-    Why: the velocity after n steps is proportional to 2·betaⁿ - 1."""
-    counts = [steps_to_turn(lib, trial.device, beta) for beta in betas]
-    expected = [math.ceil(math.log(2) / -math.log(beta)) if beta > 0 else 1 for beta in betas]
+    Why: the velocity after n further steps is proportional to (2 - betaᵏ)·betaⁿ - 1; at k = n = 1 that is -(1 - beta)² < 0."""
+    counts = [steps_to_turn(lib, trial.device, beta, pushes) for beta in betas]
+    expected = [math.ceil(math.log(2 - beta**pushes) / -math.log(beta)) if beta > 0 else 1 for beta in betas]
     picture = curve("Steps until the parameter turns", betas, {"steps": counts}, x_label="beta", y_label="steps")
     rises = at_least(torch.tensor(counts[1:]), torch.tensor(counts[:-1]), what="a larger coefficient turns sooner by")
     longest = at_least(counts[-1], counts[0] + 1, what="the largest coefficient turns no later than the smallest, by")
@@ -237,15 +265,24 @@ def a_larger_beta_keeps_the_old_direction_longer(lib, trial, betas):
     ).with_figure(picture)
 
 
+def one_turn(device):
+    """400 gradients along one axis and one along the other: (401, 2)."""
+    gradients = torch.zeros(401, 2, dtype=torch.float64, device=device)
+    gradients[:400, 0], gradients[400, 1] = 1, 1
+    return gradients
+
+
 @claim(
     "gfg-31.8",
     "The smaller the momentum coefficient, the more an update turns when the gradient turns.",
     needs=["momentum"],
     setting={"betas": BETAS},
+    reading="by how much it turns",
     expect=HOLDS,
     kind="tendency",
     sabotage={
         "no memory": {"momentum": without_memory},
+        "moves the first parameter only": {"momentum": only_the_first},
         "the range of beta turned round": {"momentum": turned_round},
         "the gradient scaled instead of the velocity": {"momentum": scales_the_gradient},
     },
@@ -254,9 +291,7 @@ def a_smaller_beta_turns_more_with_the_gradient(lib, trial, betas):
     """Reading: after 400 gradients along one axis and one along the other, the step has turned by atan((1 -
     beta)/beta), which falls from 90 degrees at beta = 0 to below 2 at 0.97.
     Why: the velocity is then (beta·(1 - beta⁴⁰⁰)/(1 - beta), 1)."""
-    gradients = torch.zeros(401, 2, dtype=torch.float64, device=trial.device)
-    gradients[:400, 0], gradients[400, 1] = 1, 1
-    last = torch.stack([displacements(lib, gradients, 0.1, beta)[-1] for beta in betas])
+    last = torch.stack([displacements(lib, one_turn(trial.device), 0.1, beta)[-1] for beta in betas])
     angles = torch.atan2(last[:, 1].abs(), last[:, 0].abs())
     expected = torch.tensor(
         [math.atan2(1 - beta, beta * (1 - beta**400)) for beta in betas], dtype=torch.float64, device=trial.device
@@ -269,7 +304,7 @@ def a_smaller_beta_turns_more_with_the_gradient(lib, trial, betas):
         y_label="degrees",
     )
     falls = at_most(angles[1:], angles[:-1], what="a larger coefficient turns more, by radians")
-    # the way is at most 400·lr/(1 - 0.97); w' - w rounds by u of it, 1e-13 of the step's length lr
+    # the way is at most 400·lr/(1 - 0.97); w' - w rounds by u of it, 1.5e-12 of lr, in both coordinates of a step at least lr long
     allowance = 400 / 0.03 * 2.0**-52
     return (
         falls
@@ -281,3 +316,31 @@ def a_smaller_beta_turns_more_with_the_gradient(lib, trial, betas):
             why="rounding of the way gone",
         )
     ).with_figure(picture)
+
+
+@claim(
+    "gfg-31.8",
+    "The smaller the momentum coefficient, the more an update changes when the gradient turns.",
+    needs=["momentum"],
+    setting={"betas": BETAS},
+    reading="by how much it changes",
+    expect=REFUTED(
+        instead="The new gradient enters the update with weight one whatever beta is; it turns the update less at a larger beta only "
+        "because the old velocity is larger.",
+        by="a_momentum_step_sums_all_gradients_so_far",
+    ),
+    kind="tendency",
+    sabotage={"the average instead of the sum, which weighs the new gradient by 1 - beta": {"momentum": damped}},
+)
+def a_smaller_beta_changes_the_update_more(lib, trial, betas):
+    """Reading: after 400 gradients along one axis, let the next one point along the other and not along the same: the step then
+    differs by a vector that is shorter, by a thousandth of the rate at least, at each larger coefficient.
+    Why it fails: the step is -lr·(beta·v + g), and beta·v is the same on both sides: the difference is lr·√2 long for every beta."""
+    turned = one_turn(trial.device)
+    straight = turned[:1].expand_as(turned)
+    changes = torch.stack(
+        [(displacements(lib, turned, 0.1, b) - displacements(lib, straight, 0.1, b))[-1].norm() for b in betas]
+    )
+    return at_least(
+        changes[:-1] - changes[1:], 1e-4, what="the change at a larger coefficient is not shorter by 1e-4, by"
+    )

@@ -8,6 +8,7 @@ from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
 from assay.evidence import at_least, at_most
 from assay.sabotage import instead
 from claims.lab.regression import batch_descent, distance, gaussian, sampled_descent
+from claims.optimizers.minibatch import in_order
 from claims.optimizers.stochastic import scaled_gaussian
 
 MOST = 128
@@ -178,7 +179,7 @@ def run_epochs(lib, trial, x, y, g, *, shuffled, epochs, lr):
     ),
     sabotage={
         "a rate of 0.02": {"lr": instead(0.02)},
-        "never shuffles": {"epoch_batches": lambda sound: lambda n, size, *, generator=None: sound(n, size)},
+        "never shuffles": {"epoch_batches": in_order},
     },
 )
 def shuffling_beats_the_sorted_order(lib, trial, sort, passes, lr):

@@ -10,6 +10,7 @@ from assay.evidence import all_of, at_least, at_most, close, equal, fact, true, 
 from assay.sabotage import instead, with_arguments
 from assay.strategies import normals, reals, shapes, sizes
 from claims.lab.descent import path
+from claims.optimizers.momentum import only_the_first
 
 OPTIMIZERS = {"sgd": {}, "momentum": {"beta": 0.9}, "nesterov": {"beta": 0.9}, "adam": {}}
 
@@ -18,16 +19,6 @@ def one_step(lib, optimizer, w, g, lr):
     """The change of w that the first step of an optimiser makes, after another parameter with a gradient of its own."""
     moved, _ = getattr(lib, optimizer)([w[..., None], w], [g[..., None] / -2, g], None, lr=lr, **OPTIMIZERS[optimizer])
     return moved[1] - w
-
-
-def only_the_first(sound):
-    """Moves the first parameter of the list and leaves the others."""
-
-    def step(params, grads, state, **rates):
-        moved, state = sound(params[:1], grads[:1], state, **rates)
-        return [*moved, *params[1:]], state
-
-    return step
 
 
 def crooked_rate(sound):

@@ -12,6 +12,8 @@ from assay.execute import decide
 from assay.measure import Conditions
 from assay.registry import load_claims
 from assay.subject import Subject, load_subjects
+from claims.optimizers.minibatch import drawn_with_replacement
+from claims.optimizers.momentum import only_the_first
 
 CONFIG = load_config(Path(__file__).parent)
 CLAIMS = load_claims(CONFIG.claims_folder, CONFIG.claims)
@@ -58,6 +60,8 @@ PLANTED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "a mini-batch gradient sums where it should average": ("mean_gradient", sums),
     "an output size that forgets the last window": ("conv_output_size", lambda sound: lambda *a, **h: sound(*a, **h) - 1),
     "momentum multiplies the gradient": ("momentum", lambda sound: lambda p, g, s, *, lr, beta: sound(p, [beta * x for x in g], s, lr=lr, beta=beta)),
+    "momentum moves the first parameter only": ("momentum", only_the_first),
+    "an epoch draws with replacement": ("epoch_batches", drawn_with_replacement),
     "average pooling adds up": ("average_pool2d", lambda sound: lambda x, *a, **h: sound(x, *a, **h) * 4),
     "Xavier forgets the fan-out": ("xavier_normal", xavier_of_fan_in),
 }  # fmt: skip
