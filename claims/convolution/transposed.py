@@ -55,7 +55,8 @@ def smaller_than_the_rest(n: Any, K: Any, s: Any, p: Any, extra: Any = 0) -> Any
     exhaustive=True,
     also=["gfg-44.3"],
     expect=CONDITIONAL(
-        "twice the padding is less than K - 1 + (s - 1)(n - 1) + output padding", within=smaller_than_the_rest
+        "twice the padding is less than K - 1 + (s - 1)(n - 1) + output padding, for n pixels a side, kernel K and stride s",
+        within=smaller_than_the_rest,
     ),
     sabotage={
         "always two rows and columns more": {
@@ -84,7 +85,10 @@ def a_transposed_convolution_gives_a_larger_map(
     needs=["conv2d"],
     cases=SHRINKING,
     exhaustive=True,
-    expect=CONDITIONAL("twice the padding is less than K - 1 + (s - 1)(n - 1)", within=smaller_than_the_rest),
+    expect=CONDITIONAL(
+        "twice the padding is less than K - 1 + (s - 1)(n - 1), for n pixels a side, kernel K and stride s",
+        within=smaller_than_the_rest,
+    ),
     sabotage={
         "padding that keeps the size": {"conv2d": lambda sound: lambda x, w, **_: sound(x, w, padding="same")},
         "never any padding": {"conv2d": lambda sound: lambda x, w, **_: x[..., 1:, 1:]},
@@ -112,8 +116,8 @@ def a_convolution_gives_a_smaller_map(lib: Any, trial: Trial, n: int, K: int, s:
     },
 )
 def a_transposed_convolution_enlarges_where_a_convolution_shrinks(lib: Any, trial: Trial, border: int) -> Evidence:
-    """Reading: both do so if and only if 2p < K - 1 + (s - 1)(n - 1), for all integers; the size formulas are those
-    of the code.
+    """Reading: with n pixels a side, kernel K, stride s and padding p both do so if and only if
+    2p < K - 1 + (s - 1)(n - 1), for all integers; the size formulas are those of the code.
     Why: (n - 1)s - 2p + K > n and ⌊(n + 2p - K)/s⌋ + 1 < n are the same inequality."""
 
     def grown(n: Any, K: Any, s: Any, p: Any) -> Any:

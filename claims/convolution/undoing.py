@@ -15,7 +15,7 @@ from assay.sabotage import ignoring, instead, scaled
 from assay.strategies import normals, sizes
 from claims.convolution.transposed import PROVED_GRID, SHRINKING, Role, blank, cut, kernel, stamped
 
-ENLARGING = [{"K": K, "s": s} for s, K in ((2, 2), (2, 3), (2, 4), (3, 3))]
+ENLARGING = [{"K": K, "s": s} for s in (2, 3) for K in range(s, 2 * s + 1)]
 
 
 @claim(
@@ -32,9 +32,10 @@ ENLARGING = [{"K": K, "s": s} for s, K in ((2, 2), (2, 3), (2, 4), (3, 3))]
     },
 )
 def the_enlarged_map_has_more_pixels(lib: Any, trial: Trial, K: int, s: int) -> Evidence:
-    """Reading: at usual settings (strides 2 and 3, kernels from the stride to twice the stride) it has s² times the
-    pixels or more.
-    Why: (n - 1)s + K >= ns for K >= s."""
+    """Reading: without padding (strides 2 and 3, kernels from the stride to twice the stride) it has s² times the pixels
+    or more.
+    Why: (n - 1)s + K >= ns for K >= s. Padding takes some of them away: 99 are left of 30 pixels at K = 3, s = 2 and
+    p = 1, less than four times as many."""
     x = blank(5, trial.device)
     y = lib.conv_transpose2d(x, kernel(K, trial.device), stride=s)
     return fact("pixels missing", s**2 * x.numel() - y.numel(), 0)
@@ -49,7 +50,7 @@ def the_enlarged_map_has_more_pixels(lib: Any, trial: Trial, K: int, s: int) -> 
     reading="more information",
     expect=REFUTED(
         instead=(
-            "It has more pixels but no more independent numbers than its input; what it adds, its weights brought along."
+            "It has more pixels but no more independent numbers than its input; whatever it adds comes from its weights."
         ),
         by="the_enlarged_map_knows_no_more_than_its_input",
     ),
@@ -58,13 +59,13 @@ def the_enlarged_map_has_more_pixels(lib: Any, trial: Trial, K: int, s: int) -> 
 def the_enlarged_map_is_richer(lib: Any, trial: Trial, w: torch.Tensor, s: int) -> Evidence:
     """Reading: the outputs for many images of 4x4 pixels span as many dimensions as an output has pixels.
     Why: the output is linear in 16 numbers; its 81 pixels lie in a space of 16 dimensions."""
-    outputs = _outputs(lib, trial, w, s)
+    outputs = _outputs(lib, trial, w, s, 0)
     return fact("dimensions missing", outputs.shape[1] - int(torch.linalg.matrix_rank(outputs)), 0)
 
 
-def _outputs(lib: Any, trial: Trial, w: torch.Tensor, s: int) -> torch.Tensor:
+def _outputs(lib: Any, trial: Trial, w: torch.Tensor, s: int, p: int) -> torch.Tensor:
     """The outputs for 200 random images of 4x4 pixels, more than any output has pixels: (200, pixels of an output)."""
-    return lib.conv_transpose2d(trial.normal(200, 1, 4, 4, stream="images"), w, stride=s).flatten(1)
+    return lib.conv_transpose2d(trial.normal(200, 1, 4, 4, stream="images"), w, stride=s, padding=p).flatten(1)
 
 
 def with_invented_detail(sound: Role) -> Role:
@@ -74,22 +75,25 @@ def with_invented_detail(sound: Role) -> Role:
 
 @claim(
     "gfg-44.4",
-    "The enlarged map has exactly as many independent numbers as its input.",
+    "Without padding the enlarged map has exactly as many independent numbers as its input, and with padding no more.",
     needs=["conv_transpose2d"],
-    given={"w": normals((1, 1, 3, 3)), "s": sizes(1, 3)},
+    given={"w": normals((1, 1, 3, 3)), "s": sizes(1, 3), "p": sizes(0, 2)},
     reading=CORRECTION,
     expect=HOLDS,
     sabotage={
-        "first row dropped": {
-            "conv_transpose2d": lambda sound: lambda x, w, stride: sound(x[..., 1:, :], w, stride=stride)
-        },
+        "first row dropped": {"conv_transpose2d": lambda sound: lambda x, w, **hyper: sound(x[..., 1:, :], w, **hyper)},
         "detail invented": {"conv_transpose2d": with_invented_detail},
     },
 )
-def the_enlarged_map_knows_no_more_than_its_input(lib: Any, trial: Trial, w: torch.Tensor, s: int) -> Evidence:
-    """Reading: the outputs for 200 random images of 4x4 pixels span 16 dimensions, at every stride.
-    Why: the map is linear, and as polynomials have no zero divisors, no image other than zero gives zero."""
-    return equal(int(torch.linalg.matrix_rank(_outputs(lib, trial, w, s))), 16, what="the rank is not 16")
+def the_enlarged_map_knows_no_more_than_its_input(lib: Any, trial: Trial, w: torch.Tensor, s: int, p: int) -> Evidence:
+    """Reading: the outputs for 200 random images of 4x4 pixels span 16 dimensions without padding, and never more than
+    16 with padding up to 2, at strides 1 to 3.
+    Why: the map is linear, and as polynomials have no zero divisors, no image other than zero gives zero. Padding cuts
+    rows and columns off, and may lose some: K = 3, s = 3 and p = 3 leave 4 dimensions of 16."""
+    rank = int(torch.linalg.matrix_rank(_outputs(lib, trial, w, s, p)))
+    return fact("dimensions more than 16", rank - 16, 0) & fact(
+        "dimensions lost without padding", 16 - rank if p == 0 else 0, 0
+    )
 
 
 @claim(
@@ -149,7 +153,10 @@ RESTORING = [
     cases=RESTORING,
     reading="opposite in size",
     exhaustive=True,
-    expect=CONDITIONAL("the stride divides n + 2p - K", within=lambda n, K, s, p: (n + 2 * p - K) % s == 0),
+    expect=CONDITIONAL(
+        "the stride s divides n + 2p - K, for n pixels a side, kernel K and padding p",
+        within=lambda n, K, s, p: (n + 2 * p - K) % s == 0,
+    ),
     sabotage={
         "an output padding of one less than the stride": {
             "conv_transpose2d": lambda sound: (
@@ -161,7 +168,7 @@ RESTORING = [
 )
 def the_size_comes_back(lib: Any, trial: Trial, n: int, K: int, s: int, p: int) -> Evidence:
     """Reading: an image of n rows has n rows again; all sizes up to 6, kernels up to 5, strides up to 3, padding up
-    to half a kernel.
+    to half a kernel, as far as a row comes back at all.
     Why: with a stride above one, several sizes shrink to the same one and only the smallest of them comes back."""
     w = kernel(K, trial.device)
     y = lib.conv2d(blank(n, trial.device), w, stride=s, padding=p)
@@ -171,15 +178,16 @@ def the_size_comes_back(lib: Any, trial: Trial, n: int, K: int, s: int, p: int) 
 
 @claim(
     "gfg-44.5",
-    "With the remainder of the division as output padding the size always comes back.",
+    "With the remainder of (n + 2p - K)/s as output padding the size n comes back: kernel K, stride s, padding p.",
     needs=["conv_transpose2d", "conv2d"],
     setting={"remainder": lambda n, K, s, p: (n + 2 * p - K) % s},
     reading=CORRECTION,
     expect=HOLDS,
-    sabotage={"no output padding": {"remainder": instead(lambda n, K, s, p: 0)}},
+    sabotage={"always one less than the stride": {"remainder": instead(lambda n, K, s, p: s - 1)}},
 )
 def the_remainder_brings_the_size_back(lib: Any, trial: Trial, remainder: Callable[..., Any]) -> Evidence:
-    """Reading: (o - 1)s - 2p + K + r = n with o = ⌊(n + 2p - K)/s⌋ + 1 and r = (n + 2p - K) mod s, for all integers.
+    """Reading: (o - 1)s - 2p + K + r = n with o = ⌊(n + 2p - K)/s⌋ + 1 and r = (n + 2p - K) mod s, for all integers;
+    layers of all sizes up to 6, kernels up to 5, strides and padding up to 3.
     Why: the division with remainder, written backwards."""
 
     def comes_back(n: Any, K: Any, s: Any, p: Any) -> Any:
@@ -190,12 +198,12 @@ def the_remainder_brings_the_size_back(lib: Any, trial: Trial, remainder: Callab
         assuming=lambda n, K, s, p: both(n >= 1, K >= 1, s >= 1, p >= 0, n + 2 * p >= K), grid=PROVED_GRID,
     )  # fmt: skip
     sizes_back = []
-    for c in RESTORING:
+    for c in SHRINKING:
         w, hyper = kernel(c["K"], trial.device), {"stride": c["s"], "padding": c["p"]}
         y = lib.conv2d(blank(c["n"], trial.device), w, **hyper)
         sizes_back.append(lib.conv_transpose2d(y, w, output_padding=remainder(**c), **hyper).shape[-2])
     return formula & equal(
-        sizes_back, [c["n"] for c in RESTORING], what="sizes of the implementation that do not come back"
+        sizes_back, [c["n"] for c in SHRINKING], what="sizes of the implementation that do not come back"
     )
 
 
