@@ -71,12 +71,17 @@ class Fact:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Facts that must all hold, the figures that show them, and what the sampling spent."""
+    """Facts that must all hold, the figures that show them, what the sampling spent, and whether a NaN of the subject is an answer."""
 
     facts: tuple[Fact, ...]
     figures: tuple[Figure, ...] = ()
     false_alarm: float = 0.0
     samples: int = 0
+    nan_answers: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.facts:
+            raise ClaimError("evidence without a fact, expected at least one; a check that asserts nothing cannot hold")
 
     def __and__(self, other: Evidence) -> Evidence:
         return Evidence(
@@ -84,6 +89,7 @@ class Evidence:
             self.figures + other.figures,
             self.false_alarm + other.false_alarm,
             self.samples + other.samples,
+            self.nan_answers or other.nan_answers,
         )
 
     def __bool__(self) -> bool:
@@ -138,35 +144,36 @@ def _pair(actual: Values, expected: Values) -> tuple[torch.Tensor, torch.Tensor]
         return None
 
 
-def _worst(excess: torch.Tensor) -> float:
-    """The largest excess, NaN if any entry is NaN, 0 if there are none below or at zero."""
-    if excess.numel() == 0:
-        return math.nan
-    if bool(excess.isnan().any()):
-        return math.nan
-    return max(0.0, float(excess.max()))
+def _compared(what: str, actual: Values, *, low: Values | None = None, high: Values | None = None) -> Evidence:
+    """low <= actual <= high entry by entry. Measured is how far the worst entry lies outside; the detail holds it and its bounds."""
+    tensor = _tensor(actual)
+    sides = {name: _pair(tensor, bound) for name, bound in (("at_least", low), ("at_most", high)) if bound is not None}
+    if None in sides.values():
+        return invalid(what, "the shapes do not fit")
+    bounds = {name: pair[1] for name, pair in sides.items() if pair is not None}
+    excess = torch.stack(
+        [b - tensor.to(b.device) if name == "at_least" else tensor.to(b.device) - b for name, b in bounds.items()]
+    )
+    if excess.numel() == 0 or bool(excess.isnan().any()):
+        return invalid(what, "there is nothing to compare" if excess.numel() == 0 else "an entry is not a number")
+    worst = int(excess.amax(0).flatten().argmax())
+    detail = {name: float(bound.flatten()[worst]) for name, bound in bounds.items()}
+    return fact(what, max(0.0, float(excess.max())), 0.0, value=float(tensor.flatten()[worst]), **detail)
 
 
 def at_least(values: Values, floor: Values, *, what: str) -> Evidence:
     """Every value is at least `floor`; measured is how far the worst falls below it."""
-    pair = _pair(values, floor)
-    if pair is None:
-        return invalid(what, "the shapes do not fit")
-    return fact(what, _worst(pair[1] - pair[0]), 0.0)
+    return _compared(what, values, low=floor)
 
 
 def at_most(values: Values, ceiling: Values, *, what: str) -> Evidence:
     """Every value is at most `ceiling`; measured is how far the worst rises above it."""
-    pair = _pair(values, ceiling)
-    if pair is None:
-        return invalid(what, "the shapes do not fit")
-    return fact(what, _worst(pair[0] - pair[1]), 0.0)
+    return _compared(what, values, high=ceiling)
 
 
 def between(values: Values, low: Number, high: Number, *, what: str) -> Evidence:
     """Every value lies in [low, high]; measured is how far the worst lies outside."""
-    tensor = _tensor(values)
-    return fact(what, _worst(torch.maximum(low - tensor, tensor - high)), 0.0, why=f"allowed range [{low:g}, {high:g}]")
+    return _compared(what, values, low=low, high=high)
 
 
 def equal(actual: Any, expected: Any, *, what: str) -> Evidence:
@@ -177,7 +184,7 @@ def equal(actual: Any, expected: Any, *, what: str) -> Evidence:
         return fact(what, 0.0 if same else 1.0, 0.0, why="equality is exact", **detail)
     a, b = torch.as_tensor(actual), torch.as_tensor(expected)
     if a.shape != b.shape:
-        return fact(what, math.inf, 0.0, why=f"shape {tuple(a.shape)} against {tuple(b.shape)}")
+        return invalid(what, f"shape {tuple(a.shape)} against {tuple(b.shape)}")
     if bool(a.isnan().any()) or bool(b.isnan().any()):
         return invalid(what, "an entry is not a number")
     return fact(what, int((a.detach().cpu() != b.detach().cpu()).sum()), 0.0, why="equality is exact, to the last bit")
@@ -225,7 +232,8 @@ def within(actual: Values, expected: Values, margin: Values, *, what: str, why: 
         error <= margins, error / margins.clamp_min(torch.finfo(torch.float64).tiny), 1 + error / margins
     )
     worst = int(used.flatten().argmax())
-    return fact(what, float(error.flatten()[worst]), float(margins.flatten()[worst]), why=why)
+    sides = {name: float(side.flatten()[worst]) for name, side in zip(("got", "expected"), pair, strict=True)}
+    return fact(what, float(error.flatten()[worst]), float(margins.flatten()[worst]), why=why, **sides)
 
 
 def differs(actual: torch.Tensor, other: Values, *, by: Number, what: str) -> Evidence:
@@ -236,9 +244,7 @@ def differs(actual: torch.Tensor, other: Values, *, by: Number, what: str) -> Ev
     largest = (pair[0] - pair[1]).abs()
     if largest.numel() == 0 or bool(largest.isnan().any()):
         return invalid(what, "nothing to compare, or an entry is not a number")
-    return fact(
-        what, float(by) - float(largest.max()), 0.0, why=f"the largest difference was {float(largest.max()):.6g}"
-    )
+    return fact(what, float(by) - float(largest.max()), 0.0, value=float(largest.max()), at_least=float(by))
 
 
 def diverges(values: Values, *, beyond: Number, what: str) -> Evidence:
@@ -246,11 +252,13 @@ def diverges(values: Values, *, beyond: Number, what: str) -> Evidence:
     sizes = _tensor(values).abs().nan_to_num(nan=math.inf)
     smallest = float(sizes.min())
     measured = 0.0 if math.isinf(smallest) else float(beyond) - smallest
-    return fact(what, measured, 0.0, why=f"the smallest size was {smallest:.6g}")
+    return replace(fact(what, measured, 0.0, value=smallest, at_least=float(beyond)), nan_answers=True)
 
 
 def true(condition: bool, *, what: str) -> Evidence:
-    """A yes-or-no observation; measured is 0 for yes and 1 for no."""
+    """A yes-or-no observation, a bool and nothing else (a NaN is no yes); measured is 0 for yes and 1 for no."""
+    if not isinstance(condition, bool):
+        raise ClaimError(f"true got {type(condition).__name__}, expected bool ({what}); compare first, then bool(...)")
     return fact(what, 0.0 if condition else 1.0, 0.0, why="observed or not")
 
 

@@ -73,13 +73,13 @@ def decide(
 ) -> Verdicts:
     """The verdict under `edits`, from one domain or from both sides of the claim's boundary; `label` seeds the execution."""
     if claim.expect.verdict != "conditional":
-        measurement = measure(claim, subject, conditions, edits, label, shrink=shrink)
+        measurement = measure(claim, subject, conditions, edits, label, "", shrink=shrink)
         return Verdicts(_VERDICT[measurement.outcome], (measurement,))
-    sides = (
-        measure(claim, subject, conditions, _combined(claim.expect.within, edits), f"{label} within", shrink=shrink),
-        measure(claim, subject, conditions, _combined(claim.expect.beyond, edits), f"{label} beyond", shrink=shrink),
+    within, beyond = (
+        measure(claim, subject, conditions, _combined(side, edits), label, name, shrink=shrink)
+        for name, side in (("within", claim.expect.within), ("beyond", claim.expect.beyond))
     )
-    return Verdicts(_two_sided(*(_VERDICT[side.outcome] for side in sides)), sides)
+    return Verdicts(_two_sided(_VERDICT[within.outcome], _VERDICT[beyond.outcome]), (within, beyond))
 
 
 def _combined(side: Edits, edits: Edits) -> Edits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import hypothesis
@@ -16,6 +16,7 @@ from assay.decide.trial import ALPHA, Trial, seed_from
 from assay.errors import AssayError
 from assay.evidence import SEVERITY, Evidence, Fact, Figure, Outcome, invalid
 from assay.subject import Library, Subject
+from assay.watch import Fault
 
 MOST_FIGURES = 4
 SHOWN_ENTRIES = 64
@@ -72,8 +73,11 @@ class _Found(Exception):
 class _Domain:
     """One execution: the edited library, the edited values, and the check behind them."""
 
-    def __init__(self, claim: Claim, subject: Subject, conditions: Conditions, edits: Edits, label: str) -> None:
-        self.claim, self.conditions, self.edits, self.label = claim, conditions, edits, label
+    def __init__(
+        self, claim: Claim, subject: Subject, conditions: Conditions, edits: Edits, label: str, side: str
+    ) -> None:
+        self.claim, self.conditions, self.edits = claim, conditions, edits
+        self.label, self.inputs = f"{label} {side}".strip(), f"claim {side}".strip()
         roles = {name: edit for name, edit in edits.items() if name in claim.needs}
         self.library: Library = subject.library(claim.needs, roles)
         self.edits_role = bool(roles)
@@ -94,6 +98,7 @@ class _Domain:
         if self.claim.wants_trial:
             seed = seed_from(self.claim.id, self.conditions.seed, self.label, case)
             arguments["trial"] = Trial(seed, self.conditions.device, ALPHA / shares)
+        self.library.faults.clear()
         try:
             evidence = self.claim.check(self.library, **arguments)
         except (UnsatisfiedAssumption, AssayError, TimeoutError, KeyboardInterrupt):
@@ -107,6 +112,7 @@ class _Domain:
             raise AssayError(
                 f"claim {self.claim.id} returned {type(evidence).__name__}, expected Evidence; return at_least(...), close(...), ... joined with &"
             )
+        evidence = _unless_at_fault(evidence, self.library.faults)
         self.result.cases += 1
         self.result.add(evidence)
         if evidence.outcome in ("fails", "invalid"):
@@ -126,11 +132,23 @@ class _Domain:
             }  # fmt: skip
 
 
+def _unless_at_fault(evidence: Evidence, faults: list[Fault]) -> Evidence:
+    """The evidence, made invalid by the first fault of a role: whatever a claim concludes from a NaN, it is no answer."""
+    for fault in faults:
+        if fault.kind != "nan" or not evidence.nan_answers:
+            return evidence & invalid(fault.said, "no claim can be judged by it")
+    return evidence
+
+
 def measure(
-    claim: Claim, subject: Subject, conditions: Conditions, edits: Edits, label: str, *, shrink: bool = True
+    claim: Claim, subject: Subject, conditions: Conditions, edits: Edits, label: str, side: str, *, shrink: bool = True
 ) -> Measurement:
-    """Run the claim's check over its whole domain with `edits` in place; `label` names the execution and seeds it."""
-    domain = _Domain(claim, subject, conditions, edits, label)
+    """Run the claim's check over its whole domain with `edits` in place.
+
+    `label` names the execution and seeds its trial; inputs are searched in the same order under every label of a `side` of the
+    boundary, so that a control turns the verdict by what it edits and not by other inputs.
+    """
+    domain = _Domain(claim, subject, conditions, edits, label, side)
     if claim.given:
         _explore(domain, shrink)
     elif claim.cases:
@@ -160,7 +178,7 @@ def _search(domain: _Domain, sought: Outcome, shrink: bool, saw: _Seen) -> None:
     if shrink:
         phases += [hypothesis.Phase.target, hypothesis.Phase.shrink]
 
-    @hypothesis.seed(seed_from(domain.claim.id, domain.conditions.seed, domain.label))
+    @hypothesis.seed(seed_from(domain.claim.id, domain.conditions.seed, domain.inputs))
     @hypothesis.settings(
         max_examples=domain.conditions.examples,
         database=None,
@@ -229,14 +247,20 @@ def _finite(number: float) -> float | None:
 
 
 def show(value: Any) -> str:
-    """A value as exact text that can be typed in again; large tensors as their shape and first entries."""
+    """A value as exact text for a reader: large tensors as their shape and first entries, recipes by their fields."""
     if isinstance(value, torch.Tensor):
         shown = value.detach().cpu()
         kind = str(value.dtype).replace("torch.", "")
         if shown.numel() <= SHOWN_ENTRIES:
             return f"{shown.tolist()} ({kind})"
         return f"{kind}{list(shown.shape)} beginning {shown.flatten()[:4].tolist()}"
-    return repr(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if is_dataclass(value) and not isinstance(value, type):
+        return ", ".join(f"{part.name.replace('_', ' ')} {show(getattr(value, part.name))}" for part in fields(value))
+    if isinstance(value, tuple | list):
+        return ", ".join(map(show, value)) or "none"
+    return str(value)
 
 
 def described(values: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from assay.errors import SubjectError, UsageError
+from assay.watch import Fault, watched
 
 Role = Callable[..., Any]
 
@@ -44,18 +45,25 @@ class Subject:
 
 @dataclass
 class Library:
-    """What a claim may touch: `lib.softmax(...)`. Calls of replaced roles are counted: a sabotage that never ran is no kill."""
+    """What a claim may touch: `lib.softmax(...)`. Calls of replaced roles are counted: a sabotage that never ran is no kill.
+
+    Every call is watched: `faults` names what no claim may mistake for an answer (see `assay.watch`).
+    """
 
     subject: str
     roles: dict[str, Role]
     calls_of_replaced: int = field(default=0)
+    faults: list[Fault] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.roles = {role: watched(role, played, self.faults) for role, played in self.roles.items()}
 
     def replace(self, role: str, played: Role) -> None:
         def counted(*args: Any, **kwargs: Any) -> Any:
             self.calls_of_replaced += 1
             return played(*args, **kwargs)
 
-        self.roles[role] = counted
+        self.roles[role] = watched(role, counted, self.faults)
 
     def __getattr__(self, role: str) -> Role:
         try:

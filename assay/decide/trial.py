@@ -104,7 +104,7 @@ class Trial:
             return intervals.mean(sample, level, most_spread=max(spread, detects))
 
         why = "empirical Bernstein interval, exact on its bounds" if bounds else STUDENT
-        plan = self._plan(what, spread, detects - tolerance, claimed, why, most)
+        plan = replace(self._plan(what, spread, detects - tolerance, claimed, why, most), detects=detects)
         return decide(interval_after, around(claimed, detects, tolerance), plan)
 
     def exceeds(
