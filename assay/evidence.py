@@ -157,7 +157,7 @@ def _compared(what: str, actual: Values, *, low: Values | None = None, high: Val
     if excess.numel() == 0 or bool(excess.isnan().any()):
         return invalid(what, "there is nothing to compare" if excess.numel() == 0 else "an entry is not a number")
     worst = int(excess.amax(0).flatten().argmax())
-    detail = {name: float(bound.flatten()[worst]) for name, bound in bounds.items()}
+    detail: dict[str, Any] = {name: float(bound.flatten()[worst]) for name, bound in bounds.items()}
     return fact(what, max(0.0, float(excess.max())), 0.0, value=float(tensor.flatten()[worst]), **detail)
 
 
@@ -232,7 +232,9 @@ def within(actual: Values, expected: Values, margin: Values, *, what: str, why: 
         error <= margins, error / margins.clamp_min(torch.finfo(torch.float64).tiny), 1 + error / margins
     )
     worst = int(used.flatten().argmax())
-    sides = {name: float(side.flatten()[worst]) for name, side in zip(("got", "expected"), pair, strict=True)}
+    sides: dict[str, Any] = {
+        name: float(side.flatten()[worst]) for name, side in zip(("got", "expected"), pair, strict=True)
+    }
     return fact(what, float(error.flatten()[worst]), float(margins.flatten()[worst]), why=why, **sides)
 
 

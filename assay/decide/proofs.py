@@ -95,12 +95,12 @@ def _building() -> Iterator[_Watched]:
     """While user code builds terms: refuse bools of them, and note every divisor."""
     watched = _Watched()
     token = _watched.set(watched)
-    edits = {name: _noting(getattr(z3.ArithRef, name), watched) for name in DIVISIONS}
-    try:
-        with patch.multiple(z3.ArithRef, **edits), patch.object(z3.BoolRef, "__bool__", _refuse_bool):
-            yield watched
-    finally:
-        _watched.reset(token)
+    with contextlib.ExitStack() as edits:
+        edits.callback(_watched.reset, token)
+        edits.enter_context(patch.object(z3.BoolRef, "__bool__", _refuse_bool))
+        for name in DIVISIONS:
+            edits.enter_context(patch.object(z3.ArithRef, name, _noting(getattr(z3.ArithRef, name), watched)))
+        yield watched
 
 
 def _refuse_bool(term: z3.BoolRef) -> bool:
