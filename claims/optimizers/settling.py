@@ -39,7 +39,8 @@ def wander(lib, trial, runs, g, *, slope, noise, rate, steps, start, beta=0.0):
     needs=["momentum"],
     setting={"slope": well_slope, "rate": lambda t: 1 / (t + 20)},
     expect=CONDITIONAL(
-        "the loss is convex and smooth, the rates lie below two over its curvature and fall to zero, and their sum is unbounded, "
+        "the loss is convex and smooth and has a lowest point, the rates lie below two over its curvature and fall to zero, and "
+        "their sum is unbounded, "
         "here as 1/(t + 20); with two wells runs can end in the shallower one",
         within={"slope": instead(bowl_slope)},
         beyond={"slope": instead(well_slope)},
