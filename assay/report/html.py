@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from assay.claim import CORRECTION
 from assay.report import page as pages
 from assay.report import pictures, sampling, words
 from assay.report.diff import essence
@@ -81,6 +82,10 @@ def _environment() -> Environment:
         STATUSES=words.STATUSES,
         OUTCOMES=words.OUTCOMES,
         SIDES=words.SIDES,
+        KINDS=words.KINDS,
+        RUN_WORDS=words.RUN_WORDS,
+        CORRECTION=CORRECTION,
+        closest=sampling.closest,
         count=pages.count,
         chart=pictures.chart,
         gauge=pictures.gauge,
@@ -96,6 +101,7 @@ def _environment() -> Environment:
         num=words.number,
         duration=words.duration,
         prose=words.prose,
+        sentence=words.sentence,
         paragraphs=words.paragraphs,
         moment=words.moment,
         spelled=words.spelled,

@@ -100,7 +100,7 @@ def chart(figure: dict[str, Any]) -> Markup:
     lines = [line for s in figure["series"] for line in (s["y"], s["low"], s["high"]) if line is not None]
     marks = [(value, label) for value, label in figure["marks"] if value is not None]
     y = axis([v for line in lines for v in line] + [value for value, _ in marks], BOTTOM, TOP, figure["log_y"], 0.08)
-    parts = [_grid(x, y, figure)]
+    parts = [_beyond(x, *figure["beyond"]) if "beyond" in figure else "", _grid(x, y, figure)]
     parts += [_band(figure["x"], s, x, y, k % COLOURS) for k, s in enumerate(figure["series"])]
     parts += [_line(figure["x"], s["y"], x, y, k % COLOURS) for k, s in enumerate(figure["series"])]
     parts.append(_marks(marks, y))
@@ -137,6 +137,13 @@ def _grid(x: Axis, y: Axis, figure: dict[str, Any]) -> str:
         parts.append(_text("l", 4, 11, figure["y_label"]))
     parts.append(_text("e l", RIGHT, HEIGHT - 4, figure["x_label"]))
     return "".join(parts)
+
+
+def _beyond(x: Axis, last_within: float, first_beyond: float) -> str:
+    """The ground on which a condition does not hold: from halfway between two neighbouring points to the end of the axis."""
+    edge = ((x.at(last_within) or LEFT) + (x.at(first_beyond) or RIGHT)) / 2
+    end = RIGHT if first_beyond > last_within else LEFT
+    return _stroke("y", f"M{edge:.1f} {TOP:g}H{end:g}V{BOTTOM:g}H{edge:.1f}Z")
 
 
 def _points(xs: Values, ys: Values, x: Axis, y: Axis) -> list[list[tuple[float, float]]]:

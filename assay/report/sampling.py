@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
+from assay.evidence import SEVERITY
 from assay.report import pictures
 from assay.report.words import number
 
@@ -97,10 +100,57 @@ def result(fact: Result) -> str:
     return f"{number(fact['measured'])}, allowed {number(fact['allowed'])}"
 
 
+def closest(facts: Sequence[Result]) -> Result:
+    """The fact that used most of its allowance; what failed or was left open comes before what holds."""
+
+    def used(fact: Result) -> tuple[int, float]:
+        measured, allowed = fact["measured"], fact["allowed"]
+        if measured is None or allowed is None:
+            return SEVERITY[fact["outcome"]], math.inf
+        return SEVERITY[fact["outcome"]], measured / allowed if allowed else measured
+
+    return max(facts, key=used)
+
+
 def figures(claim: Result) -> list[Result]:
-    """The figures worth a chart: a single interval is left out where its fact shows it already."""
+    """The figures worth a chart: each once; a single interval is left out where its fact shows it already."""
     shown = {fact["what"] for fact in claim["facts"] if spread(fact)}
-    return [figure for figure in claim["figures"] if len(figure["x"]) > 1 or figure["title"] not in shown]
+    fresh: list[Result] = []
+    for figure in claim["figures"]:
+        if figure not in fresh and (len(figure["x"]) > 1 or figure["title"] not in shown):
+            fresh.append(figure)
+    return _joined(fresh)
+
+
+def _joined(figures: list[Result]) -> list[Result]:
+    """A figure within a condition and the one beyond it become one where one of them is a single point beside the other's."""
+    for within, beyond in itertools.permutations(figures, 2):
+        same = all(within[key] == beyond[key] for key in ("title", "x_label", "y_label", "log_x", "log_y", "marks"))
+        sides = (within["side"], beyond["side"]) == ("within", "beyond")
+        if same and sides and 1 in (len(within["x"]), len(beyond["x"])) and _apart(within["x"], beyond["x"]):
+            rest = [figure for figure in figures if figure is not beyond]
+            return [_both(within, beyond) if figure is within else figure for figure in rest]
+    return figures
+
+
+def _apart(xs: list[float], others: list[float]) -> bool:
+    return max(xs) < min(others) or max(others) < min(xs)
+
+
+def _both(within: Result, beyond: Result) -> Result:
+    """One figure of two, in the order of x; `beyond` is where the condition ends and on which side it does."""
+    order = sorted(range(len(within["x"]) + len(beyond["x"])), key=[*within["x"], *beyond["x"]].__getitem__)
+
+    def line(old: list[Any] | None, new: list[Any] | None) -> list[Any] | None:
+        return None if old is None or new is None else [[*old, *new][k] for k in order]
+
+    series = [
+        {"name": one["name"], **{key: line(one[key], two[key]) for key in ("y", "low", "high")}}
+        for one, two in zip(within["series"], beyond["series"], strict=True)
+    ]
+    above = max(within["x"]) < min(beyond["x"])
+    edge = (max(within["x"]), min(beyond["x"])) if above else (min(within["x"]), max(beyond["x"]))
+    return {**within, "x": line(within["x"], beyond["x"]), "series": series, "side": "", "beyond": edge}
 
 
 def worked(claim: Result) -> dict[str, Any]:
@@ -108,6 +158,6 @@ def worked(claim: Result) -> dict[str, Any]:
     found = claim["counterexample"]
     facts = [fact for fact in claim["facts"] if fact["what"] == found["fact"] and fact["outcome"] == "fails"]
     plain = f"{number(found['measured'])}, allowed {number(found['allowed'])}"
-    sampled = next((result(fact) for fact in facts if spread(fact)), None)
+    sampled = next((result(fact) for fact in facts if spread(fact) or fact["method"] == "proof"), None)
     take = [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in found["values"].items()]
     return {"take": take, "what": found["fact"], "result": sampled or plain}

@@ -26,7 +26,9 @@ VERDICTS = {
     "conditional": Word(
         "◐", "holds under conditions", "hold under conditions", "true on one part of its domain, false on the rest"
     ),
-    "ambiguous": Word("⇄", "depends on the reading", "depend on the reading", "two precise readings, two verdicts"),
+    "ambiguous": Word(
+        "⇄", "depends on the reading", "depend on the reading", "several precise readings, not one verdict"
+    ),
     "refuted": Word(
         "✗", "refuted", "are refuted", "false as said; a counterexample and the correct statement are given"
     ),
@@ -42,7 +44,7 @@ CLAIM_VERDICTS = {
 }
 GRADES = {
     "proved": "decided by proof",
-    "exhaustive": "decided case by case, all of them",
+    "exhaustive": "decided case by case, every one",
     "property": "tried on drawn inputs",
     "statistical": "sampled, with an error bound",
     "empirical": "observed in runs",
@@ -60,10 +62,33 @@ OUTCOMES = {
     "open": Word("?", "open", "open", "the evidence did not decide"),
     "invalid": Word("–", "not measured", "not measured", "nothing could be measured"),
 }
+KINDS = {
+    "universal": "said of every case",
+    "existence": "says that something can occur",
+    "formula": "a formula",
+    "definition": "a definition",
+    "comparative": "a comparison",
+    "statistical": "said of a distribution",
+    "advice": "advice",
+    "example": "an example",
+    "history": "history",
+}
+RUN_WORDS = {"device_name": "processor", "platform": "system"}
 SIDES = {"": "", "within": "within the condition", "beyond": "beyond the condition"}
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MARKED = re.compile(r"`([^`\n]+)`|\$([^$\n]+)\$")
+_SUBSCRIPT = re.compile(r"(?<![^\W\d])(fan|[^\W\d_])_(\w{1,4}(?!\w)|\{[^{}]*\}|\([^()]*\))")
+_WRITTEN = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?e[+-]?\d+\b")
+_TYPED = (
+    (re.compile(r"(?<=[\w)]) - (?=[\w(])"), "\u00a0−\u00a0"),  # a formula is not broken at its minus sign
+    (re.compile(r"(?<![\w)\]/-])-(?=\d)"), "−"),
+    (re.compile(r"(?<=\d)( ?)x( ?)(?=\d)"), r"\1×\2"),
+    (re.compile(r"\b1 (shape|rounding)s\b"), r"1 \1"),
+    (re.compile(">="), "≥"),
+    (re.compile("<="), "≤"),
+)
+_SENTENCE = re.compile(r"(?:[a-z]{3,}|an|as|at|by|if|in|it|no|of|on|to|we)(?=[ ,'-]+[\w|(])|a(?= [a-z]{2,})")
 _LABEL = re.compile(r"([A-Z][A-Za-z ]{1,24}):\s")
 
 
@@ -104,16 +129,36 @@ def spelled(many: int) -> str:
 
 
 def prose(text: str) -> Markup:
-    """One line of text: `code` between backticks, MathML between dollar signs, everything else escaped."""
+    """One line of text: `code` between backticks, MathML between dollar signs, everything else as it is printed in a book."""
     parts: list[Markup] = []
     end = 0
     for found in _MARKED.finditer(text):
-        parts.append(escape(text[end : found.start()]))
+        parts.append(_printed(text[end : found.start()]))
         code, formula = found.groups()
-        parts.append(Markup("<code>{}</code>").format(code) if code else mathml(formula))
+        parts.append(Markup("<code>{}</code>").format(_printed(code)) if code else mathml(formula))
         end = found.end()
-    parts.append(escape(text[end:]))
+    parts.append(_printed(text[end:]))
     return Markup("").join(parts)
+
+
+def _printed(text: str) -> Markup:
+    """Typed signs become printed ones: minus, times, powers of ten, subscripts."""
+    text = _WRITTEN.sub(lambda found: number(float(found.group())), text)
+    for typed, sign in _TYPED:
+        text = typed.sub(sign, text)
+    parts: list[Markup] = []
+    end = 0
+    for found in _SUBSCRIPT.finditer(text):
+        base, below = found.groups()
+        below = below[1:-1] if below[0] in "{(" else below
+        parts += [escape(text[end : found.start()] + base), Markup("<sub>{}</sub>").format(below)]
+        end = found.end()
+    return Markup("").join([*parts, escape(text[end:])])
+
+
+def sentence(text: str) -> str:
+    """Text that begins with a word begins with a capital; a symbol stays as it is."""
+    return text[:1].upper() + text[1:] if _SENTENCE.match(text) else text
 
 
 def mathml(formula: str) -> Markup:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from assay.report import sampling
 from assay.report.html import render
 from assay.report.pictures import chart, interval
 from assay.report.sampling import picture
@@ -245,6 +246,73 @@ def test_a_proof_shows_its_obligation_and_engine() -> None:
     assert "z3 4.15.0; confirmed by evaluation at 412 points" in text
 
 
+def sides(within: list[float], beyond: list[float]) -> str:
+    """A conditional claim with a chart of `x` on each side of its condition."""
+    drawn = [
+        factory.figure(x=x, series=line(*[0.5] * len(x)), marks=[], side=side)
+        for x, side in ((within, "within"), (beyond, "beyond"))
+    ]
+    made = factory.conditional("gfg-1.1", "odd", figures=drawn)
+    return render(factory.results([factory.decided(factory.statement(), [made], "conditional")], [made]))
+
+
+def test_a_single_point_beyond_a_condition_joins_the_chart_of_the_points_within() -> None:
+    page = sides([1.0, 2.0, 3.0], [9.0])
+    assert page.count('class="chart"') == page.count('class="y"') == 1
+    assert "Shaded: beyond the condition." in page
+    assert sides([4.0, 5.0], [1.0]).count('class="chart"') == 1
+    for apart in (([1.0, 2.0, 3.0], [2.5]), ([1.0, 2.0], [3.0, 4.0])):
+        assert sides(*apart).count('class="chart"') == 2
+        assert 'class="y"' not in sides(*apart)
+
+
+def test_the_same_picture_is_shown_once() -> None:
+    made = factory.claim(figures=[factory.figure(), factory.figure(), factory.figure(title="another")])
+    page = render(factory.results([factory.decided(factory.statement(), [made], "holds")], [made]))
+    assert page.count('class="chart"') == 2
+
+
+def test_another_subject_is_shown_with_the_fact_that_came_closest() -> None:
+    facts = [factory.fact("far from it", 0.1), factory.fact("close to it", 0.9), factory.fact("halfway", 0.5)]
+    other = factory.claim(subject="torch", facts=facts)
+    entry = factory.decided(factory.statement(), [factory.claim()], "holds")
+    text = Elements(render(factory.results([entry], [factory.claim(), other]))).text
+    assert "close to it: 0.9, allowed 1" in text
+    assert "far from it: 0.1" not in text
+    open_one = factory.fact("undecided", 0.2, outcome="open")
+    assert sampling.closest([*facts, open_one]) is open_one
+
+
+def test_what_a_subject_lacks_is_said_in_words() -> None:
+    lacks = {"verdict": "unsupported", "status": "unsupported", "problem": "roles not offered: dropout_classic"}
+    other = factory.claim(subject="torch", facts=[], controls=[], **lacks)
+    entry = factory.decided(factory.statement(), [factory.claim()], "holds")
+    assert (
+        "torch does not offer dropout classic"
+        in Elements(render(factory.results([entry], [factory.claim(), other]))).text
+    )
+
+
+def test_a_newcomer_is_told_the_words_of_the_page() -> None:
+    text = one(factory.claim())
+    for word in ("Statement", "Claim", "Reading", "Subject", "Evidence", "Control"):
+        assert re.search(rf"{word}[A-Z]", text), word
+    assert "pip install -e ." in text
+    assert "said of every case" in text
+    titled = factory.results([factory.statement()], [])
+    titled["documents"]["gfg"]["questions"]["0"] = "Introduction"
+    assert "56 questions and an introduction" in Elements(render(titled)).text
+
+
+def test_labels_and_conditions_can_be_read_as_sentences() -> None:
+    made = factory.conditional("gfg-1.1", "odd", docstring="Reading: every size.\nWhy: it follows.")
+    reason = "Holds where the kernel is odd.\nRefuted: even kernels."
+    page = render(factory.results([factory.decided(factory.statement(), [made], "conditional", reason=reason)], [made]))
+    assert "Holds where the kernel is odd.<br>Refuted: even kernels." in page
+    assert "Reading: Every size." in Elements(page).text
+    assert "Condition: The kernel is odd" in Elements(page).text
+
+
 def test_a_run_that_needs_attention_says_so_at_the_top() -> None:
     bad = factory.claim(
         status="toothless", controls=[factory.control(turned=False, why="verdict under the control: holds")]
@@ -272,7 +340,7 @@ def test_a_partial_run_says_that_it_is_partial() -> None:
     statements = [factory.decided(factory.statement(), [claim], "holds")]
     text = render(factory.results(statements, [claim], partial=True, total_claims=9))
     assert "This run is partial." in text
-    assert "1 of 9 claims were run" in text
+    assert "1 of 9 results are there" in text
     assert "This run is partial." not in render(factory.results(statements, [claim]))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import assay.report
-from assay.report.words import duration, moment, number, paragraphs, prose, spelled
+from assay.report.words import duration, moment, number, paragraphs, prose, sentence, spelled
 
 STYLE = Path(assay.report.__file__).with_name("templates") / "style.css"
 
@@ -51,6 +51,28 @@ def test_a_docstring_becomes_labelled_paragraphs() -> None:
 def test_a_lone_dollar_or_backtick_stays_text() -> None:
     assert prose("costs 3 $ and a ` tick") == "costs 3 $ and a ` tick"
     assert prose("`a` and $x$").count("<code>") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "printed"),
+    [
+        ("n + 2p - K >= (s - 1)", "n + 2p\u00a0−\u00a0K ≥ (s\u00a0−\u00a01)"), ("from -2 to 3", "from −2 to 3"),
+        ("p = 2K_w", "p = 2K<sub>w</sub>"), ("g_(t+1), h_{t-1}", "g<sub>t+1</sub>, h<sub>t-1</sub>"),
+        ("2/(fan_in)", "2/(fan<sub>in</sub>)"), ("snake_case_name, __init__", "snake_case_name, __init__"),
+        ("3x3 or 4 x 4, 0x1F", "3×3 or 4 × 4, 0×1F"), ("level 1.0e-08, 4.29497e+09", "level 10⁻⁸, 4.29·10⁹"),
+        ("single-sample, 2-8-1", "single-sample, 2-8-1"), ("1 shapes, 11 shapes, 1 roundings", "1 shape, 11 shapes, 1 rounding"),
+        ("`x_i <= 1`", "<code>x<sub>i</sub> ≤ 1</code>"), ("<b>_i</b>", "&lt;b&gt;_i&lt;/b&gt;"),
+    ],
+)  # fmt: skip
+def test_typed_signs_are_printed_as_in_a_book(typed: str, printed: str) -> None:
+    assert prose(typed) == printed
+
+
+def test_only_words_begin_with_a_capital() -> None:
+    assert sentence("it fails because x") == "It fails because x"
+    assert sentence("of 128 nets") == "Of 128 nets"
+    for symbols in ("x[k] grows", "a·x is", "dx is exact", "relu(z) is", "y of all", "|w| is"):
+        assert sentence(symbols) == symbols
 
 
 def luminance(colour: tuple[float, ...]) -> float:
