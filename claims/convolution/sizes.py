@@ -218,7 +218,8 @@ def the_width_of_an_image_is_its_number_of_rows(
 
 @claim(
     "gfg-42.3",
-    "I_w may name the number of rows and I_h that of columns, if K_w and s_w belong to the rows as well.",
+    "In the size formula I_w may stand for the number of rows and I_h for that of columns, if the kernel's K_w and the "
+    "stride's s_w count rows too.",
     needs=["conv2d"],
     given=TWO_AXES,
     setting={"width_of": rows_of, "height_of": columns_of},
