@@ -168,8 +168,8 @@ def a_falling_rate_ends_lower_than_the_best_fixed_one(lib, trial, noise, falling
     needs=["sgd"],
     setting={"noise": 1.0, "falling": as_one_over_time},
     expect=CONDITIONAL(
-        "the gradients are noisy and the rate falls as fast as 1/(1 + t/2); one that falls only as 1/√(1 + t) does not end "
-        "lower than the best fixed rate in more than three of four runs",
+        "the gradients are noisy and the rate is 1/(1 + t/2) after t steps; one of 1/√(1 + t) does not end lower than "
+        "the best fixed rate in more than three of four runs",
         within={"falling": instead(as_one_over_time)}, beyond={"falling": instead(as_one_over_the_root)},
     ),
     sabotage={
