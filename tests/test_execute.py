@@ -1,13 +1,17 @@
 """One claim on one subject: verdicts, statuses, and that a control counts only if it turned the verdict by evidence."""
 
 import math
+import os
+import random
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from assay.claim import CONDITIONAL, HOLDS, REFUTED, claim
-from assay.evidence import Evidence, at_least, close, diverges, equal, true
+from assay.evidence import Evidence, at_least, close, diverges, equal, fact, true
 from assay.execute import execute
 from assay.measure import Conditions
 from assay.strategies import reals, shapes, sizes, tensors
@@ -197,3 +201,40 @@ def test_same_seed_same_numbers_and_another_seed_other_numbers() -> None:
     first, again, other = (run(claim_, seed=s)["facts"] for s in (1, 1, 2))
     assert first == again
     assert first != other
+
+
+def fresh(x: int) -> int:
+    """Twice x as long as the process is as a claim expects to find it; then it is left otherwise."""
+    sound = torch.is_grad_enabled() and torch.get_default_dtype() == torch.float32 and os.getcwd() != "/"
+    torch.set_grad_enabled(False)
+    torch.set_default_dtype(torch.float64)
+    os.chdir("/")
+    return x + x if sound else x + x + 1
+
+
+def test_what_a_subject_leaves_behind_does_not_reach_the_next_claim(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def once(lib: Any) -> Evidence:
+        """Reading: 2 * 1 mod 2 = 0."""
+        return equal(lib.double(1) % 2, 0, what="remainder")
+
+    claim_ = claim("gfg-1.1", "It is so.", needs=["double"], expect=HOLDS, sabotage=BREAKS)(once)
+    for _ in range(2):
+        result = run(claim_, Subject("untidy", {"double": fresh}))
+        assert (result["verdict"], result["status"]) == ("holds", "as-predicted")
+    assert (torch.is_grad_enabled(), torch.get_default_dtype(), Path.cwd()) == (True, torch.float32, tmp_path)
+
+
+@pytest.mark.parametrize("draw", [lambda: float(torch.rand(())), random.random, lambda: float(np.random.rand())])
+def test_global_generators_give_a_claim_the_same_numbers_wherever_it_runs(draw: Any) -> None:
+    def drawn(lib: Any) -> Evidence:
+        """Reading: none, it shows what was drawn."""
+        return at_least(lib.double(0), 0, what="drawn") & fact(f"drew {lib.double(0)}", 0.0, 0.0)
+
+    claim_ = claim("gfg-1.1", "It is so.", needs=["double"], expect=HOLDS, sabotage=BREAKS)(drawn)
+    noisy = Subject("noisy", {"double": lambda x: draw()})
+    alone = run(claim_, noisy)["facts"]
+    draw()  # what another claim might have drawn in between
+    assert run(claim_, noisy)["facts"] == alone
+    assert run(claim_, noisy, seed=1)["facts"] != alone
