@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from assay.claim import HOLDS, REFUTED, claim
+from assay.decide.trial import Draw
 from assay.evidence import Evidence, close, differs, equal
 from assay.sabotage import instead
 from assay.strategies import seeds, sizes
+
+ORTHONORMAL = "Columns are orthonormal if the squares of each add up to one (its length is one) and every two have dot product zero."
 
 
 def dot(x: tuple[int, int], y: tuple[int, int]) -> int:
@@ -71,20 +75,29 @@ def orthogonal_weights_keep_every_length(lib: Any, trial: Any, n: int, seed: int
     )
 
 
+def signed_by(signs: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """A control: the Q of a normal matrix whose columns get signs that depend on the diagonal of R."""
+
+    def draw(shape: tuple[int, int], *, generator: torch.Generator) -> torch.Tensor:
+        x = torch.randn(shape, generator=generator, dtype=torch.float64, device=generator.device)
+        q, r = torch.linalg.qr(x)
+        return q * signs(r.diagonal().sign())
+
+    return instead(draw)
+
+
 @claim(
     "gfg-32.16",
     "The orthogonal matrix is drawn at random, without a preferred direction.",
     needs=["orthogonal"],
     expect=HOLDS,
     sabotage={
-        "keeps the signs that the decomposition prefers": {
-            "orthogonal": lambda sound: (
-                lambda shape, *, generator: (
-                    torch.linalg.qr(
-                        torch.randn(shape, generator=generator, dtype=torch.float64, device=generator.device)
-                    ).Q
-                )
-            )
+        "keeps the signs that the decomposition prefers": {"orthogonal": signed_by(torch.ones_like)},
+        "mends the sign of the first column only": {
+            "orthogonal": signed_by(lambda sign: torch.cat([sign[:1], torch.ones_like(sign[1:])]))
+        },
+        "always a rotation": {
+            "orthogonal": lambda sound: lambda shape, *, generator: rotation(sound(shape, generator=generator))
         },
         "always the identity": {
             "orthogonal": lambda sound: (
@@ -94,16 +107,31 @@ def orthogonal_weights_keep_every_length(lib: Any, trial: Any, n: int, seed: int
     },
 )
 def a_random_orthogonal_matrix_prefers_no_direction(lib: Any, trial: Any) -> Evidence:
-    """Reading: the first column of a 3x3 draw is uniform on the sphere; two seeds give two matrices.
-    Why: for a uniform point on the sphere in three dimensions each coordinate is uniform on [-1, 1] (Archimedes)."""
+    """Reading: each diagonal entry of a 3x3 draw is uniform on [-1, 1], rotations and reflections are equally frequent, and
+    two seeds give two matrices.
+    Why: each column is then uniform on the sphere, where each coordinate is uniform in three dimensions (Archimedes)."""
 
-    def corner(n: int, generator: torch.Generator) -> torch.Tensor:
-        return torch.stack([lib.orthogonal((3, 3), generator=generator)[0, 0] for _ in range(n)])
+    def entry(k: int) -> Draw:
+        return lambda n, g: torch.stack([lib.orthogonal((3, 3), generator=g)[k, k] for _ in range(n)])
+
+    def rotates(n: int, g: torch.Generator) -> torch.Tensor:
+        return torch.stack([lib.orthogonal((3, 3), generator=g) for _ in range(n)]).det() > 0
 
     one, other = (lib.orthogonal((3, 3), generator=trial.generator(name)) for name in ("one", "other"))
-    return trial.distribution(
-        corner, lambda t: (1 + t) / 2, detects=0.1, what="distribution of the first entry is off by"
-    ) & differs(one, other, by=1e-3, what="two seeds differ by too little")
+    facts = differs(one, other, by=1e-3, what="two seeds differ by too little")
+    for k in range(3):
+        facts &= trial.distribution(
+            entry(k),
+            lambda t: (1 + t) / 2,
+            detects=0.1,
+            what=f"distribution of entry {k + 1} of the diagonal is off by",
+        )
+    return facts & trial.proportion(rotates, 0.5, detects=0.1, what="share of rotations")
+
+
+def rotation(q: torch.Tensor) -> torch.Tensor:
+    """The last column of a reflection turned round."""
+    return torch.cat([q[:, :-1], q[:, -1:] * q.det().sign()], -1)
 
 
 @claim(
@@ -141,7 +169,7 @@ def orthonormal_columns_make_a_square_matrix_orthogonal(
     setting={"sum_the_column": False},
     reading="entry by entry, as written",
     expect=REFUTED(
-        instead="The root of the sum of the squares of each column is one, and columns have dot product zero.",
+        instead=ORTHONORMAL,
         by="orthonormal_means_length_one_and_perpendicular",
     ),
     sabotage={"sum the squares of the column first": {"sum_the_column": instead(True)}},
@@ -168,7 +196,7 @@ def every_entry_of_an_orthonormal_column_has_size_one(lib: Any, trial: Any, sum_
     reading="length one is enough",
     exhaustive=True,
     expect=REFUTED(
-        instead="Columns are orthonormal if each has length one and every two have dot product zero.",
+        instead=ORTHONORMAL,
         by="orthonormal_means_length_one_and_perpendicular",
     ),
     sabotage={"demand dot product zero as well": {"where": lambda first, second, length: dot(first, second) == 0}},
