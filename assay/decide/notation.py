@@ -16,9 +16,9 @@ _RELATIONS = {
     z3.Z3_OP_GT: ">",
     z3.Z3_OP_DISTINCT: "≠",
 }
-_JOINED = {z3.Z3_OP_AND: " and ", z3.Z3_OP_OR: " or ", z3.Z3_OP_IMPLIES: " ⟹ "}
+_JOINED = {z3.Z3_OP_AND: " and ", z3.Z3_OP_OR: " or "}
 _ARITHMETIC = {z3.Z3_OP_ADD: " + ", z3.Z3_OP_SUB: " − ", z3.Z3_OP_MUL: "·"}
-_BINDS = {" ⟹ ": 0, " or ": 1, " and ": 2, "relation": 3, " + ": 4, " − ": 4, "·": 5, "sign": 6, "atom": 9}
+_BINDS = {" or ": 1, " and ": 2, "relation": 3, " + ": 4, " − ": 4, "·": 5, "sign": 6, "atom": 9}
 
 
 def written(term: Term) -> str:
@@ -29,6 +29,9 @@ def written(term: Term) -> str:
 def _written(term: Term) -> tuple[str, int]:
     """The text and how tightly it binds."""
     kind, parts = term.decl().kind(), term.children()
+    if kind == z3.Z3_OP_IMPLIES or (kind == z3.Z3_OP_EQ and isinstance(parts[0], z3.BoolRef)):
+        sign = " ⟹ " if kind == z3.Z3_OP_IMPLIES else " ⟺ "
+        return sign.join(_inside(part, _BINDS[" or "]) for part in parts), 0
     if kind in _JOINED:
         return _between(_JOINED[kind], parts, _BINDS[_JOINED[kind]])
     if kind in _RELATIONS:

@@ -68,10 +68,12 @@ def negation(term: Term) -> Term:
 
 def implies(premise: Term, conclusion: Term) -> Term:
     """If `premise` then `conclusion`, on numbers or solver terms."""
+    if not _symbolic(premise, conclusion):
+        return not premise or conclusion
     watched = _watched.get()
     if watched is not None and _symbolic(premise):
         watched.premises.append(premise)
-    return either(negation(premise), conclusion)
+    return z3.Implies(premise, conclusion)
 
 
 def floordiv(a: Term, b: Term) -> Term:
@@ -150,9 +152,9 @@ def proved(
     def finding(measured: float, outcome: Outcome, why: str) -> Evidence:
         return Evidence((Fact(what, measured, 0.0, outcome, why, "proof", detail),))
 
-    unsound = _unsound(hypotheses, watched)
-    if unsound:
-        return finding(math.nan, "invalid", unsound)
+    problem = _misunderstood(hypotheses, watched)
+    if problem:
+        return finding(math.nan, "invalid", problem)
     answer = _check(hypotheses, z3.Not(claim))
     if answer == z3.unknown:
         return finding(math.nan, "open", "the solver gave up within its time")
@@ -161,6 +163,11 @@ def proved(
         detail["counterexample"] = {name: _value(model, v) for name, v in variables.items()}
         measured, detail["shown"] = _violated(model, claim)
         return finding(measured, "fails", "a counterexample exists")
+    vacuous = next((premise for premise in watched.premises if _check(hypotheses, premise) == z3.unsat), None)
+    if vacuous is not None:
+        return finding(
+            math.nan, "invalid", f"the premise {written(vacuous)} can never be met: the implication is vacuous"
+        )
     points, wrong = _second_engine(statement, over, assuming, grid)
     detail["confirmed_on"] = points
     if points == 0 or wrong is not None:
@@ -169,13 +176,10 @@ def proved(
     return finding(0.0, "holds", f"no counterexample exists (unsatisfiable); Python agrees on all {points} grid points")
 
 
-def _unsound(hypotheses: Term, watched: _Watched) -> str:
-    """Why a proof would prove nothing, or something else than Python means; empty where it is sound."""
+def _misunderstood(hypotheses: Term, watched: _Watched) -> str:
+    """Why an answer of the solver would be about nothing, or about another division than Python's; empty where it is not."""
     if _check(hypotheses) != z3.sat:
         return "the hypotheses cannot be met: the proof would be vacuous"
-    for premise in watched.premises:
-        if _check(hypotheses, premise) == z3.unsat:
-            return f"the premise {written(premise)} can never be met: the implication would be vacuous"
     for condition in watched.divisors:
         if _check(hypotheses, z3.Not(condition)) != z3.unsat:
             return f"a divisor needs {written(condition)}, which the hypotheses do not give; add it to assuming="

@@ -92,6 +92,11 @@ def test_what_the_solver_understands_otherwise_proves_nothing(name: str) -> None
     assert "assuming=" in evidence.facts[0].why or "never be met" in evidence.facts[0].why
 
 
+def test_a_premise_that_is_never_met_does_not_hide_a_counterexample() -> None:
+    evidence = pf.proved(lambda n: pf.both(pf.implies(pf.both(n > 3, n < 3), n == 0), n < 2), {"n": int}, what="w")
+    assert evidence.outcome == "fails"
+
+
 def test_a_counterexample_says_what_the_sides_are() -> None:
     def same(n: Any, K: Any) -> Any:
         return pf.both(n >= 1, pf.floordiv(n + 2 * (2 * K - 1) - K, 1) + 1 == n)
@@ -140,6 +145,7 @@ def test_engines_that_disagree_are_not_believed(monkeypatch: pytest.MonkeyPatch)
         (lambda n, x: -n * (n - 1) < 3, "−n·(n − 1) < 3"),
         (lambda n, x: pf.either(x / 2 >= 1, pf.negation(x < -1)), "x/2 ≥ 1 or not (x < −1)"),
         (lambda n, x: pf.floordiv(n, 3) - (n - 1) == n, "⌊n/3⌋ − (n − 1) = n"),
+        (lambda n, x: pf.implies(n > 0, x > 0) == (n < 1), "(n > 0 ⟹ x > 0) ⟺ n < 1"),
         (lambda n, x: pf.z3.If(n > 0, n, -n) >= 0, "(n if n > 0, else −n) ≥ 0"),
     ],
 )
