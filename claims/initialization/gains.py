@@ -11,7 +11,7 @@ import torch
 from assay.claim import CORRECTION, HOLDS, REFUTED, claim
 from assay.decide.proofs import both, proved, ratio
 from assay.decide.trial import Draw
-from assay.evidence import Evidence, curve
+from assay.evidence import Evidence, curve, within
 from assay.sabotage import ignoring, instead, scaled, with_arguments
 from claims.initialization.networks import plain
 
@@ -21,19 +21,21 @@ HE_RULE = (
     "He's own variance is 2/fan_in: it keeps the second moment of ReLU activations at any widths, which 2/fan_avg does "
     "only between layers of equal width."
 )
+BOUND = 2 ** (1 / DEPTH) - 1  # of a layer's gain; a third of it is well: a factor of 1.26 over twenty layers
 SPREAD = 5**0.5  # of relu(z)² when its mean is 1: E[relu(z)⁴] = 3·E[z²]²/2 = 6
 Activation = Callable[[torch.Tensor], torch.Tensor]
 Initialiser = Callable[..., torch.Tensor]
 
 
 def layer_gain(lib: Any, trial: Any, initialise: Initialiser, activation: Activation, shape: tuple[int, int]) -> Draw:
-    """Independent units y of layers with this shape (out, in), as y² over the mean square of the layer's input x."""
+    """Independent units y of layers with this shape (out, in), as y² for an input of mean square one."""
     fan_out, fan_in = shape
     x = trial.normal(1, fan_in, stream="input")
+    x = x / x.square().mean().sqrt()
 
     def draw(n: int, g: torch.Generator) -> torch.Tensor:
         w = torch.cat([initialise(shape, generator=g) for _ in range(math.ceil(n / fan_out))])
-        return activation(lib.dense(x, w))[0, :n].square() / x.square().mean()
+        return activation(lib.dense(x, w))[0, :n].square()
 
     return draw
 
@@ -150,7 +152,7 @@ def he_against_xavier(lib: Any, trial: Any, factor: Callable[[float], float]) ->
     "He's weights suit ReLU and leaky ReLU units with a small slope.",
     needs=["dense", "leaky_relu", "he_normal"],
     cases=[{"slope": 0.0}, {"slope": 0.01}, {"slope": 0.1}],
-    covers="ReLU, and leaky ReLU with a slope up to 0.1 (ELU, GELU and SELU are not run)",
+    covers="ReLU, and leaky ReLU with a slope up to 0.1",
     expect=HOLDS,
     sabotage={
         "Xavier's variance": {"he_normal": scaled(0.5**0.5)},
@@ -159,7 +161,8 @@ def he_against_xavier(lib: Any, trial: Any, factor: Callable[[float], float]) ->
     },
 )
 def he_weights_suit_relu_units_with_a_small_slope(lib: Any, trial: Any, slope: float) -> Evidence:
-    """Reading: a layer's gain is within 2^(1/20) of 1, so that twenty layers stay within a factor of two.
+    """Reading: a layer's gain is within 2^(1/20) of 1, so that the expected second moment stays within a factor of two over
+    twenty layers; a single net of width n typically loses a factor of e^(-5/(2n)) a layer besides.
     Why: the gain is fan_in · var(W) · (1 + slope²)/2 = 1 + slope², and (1 + 0.1²)^20 = 1.22."""
     return gain_over_twenty_layers(lib, trial, slope)
 
@@ -181,7 +184,8 @@ def he_weights_suit_relu_units_with_a_small_slope(lib: Any, trial: Any, slope: f
     },
 )
 def he_weights_suit_relu_units_with_a_large_slope(lib: Any, trial: Any, slope: float) -> Evidence:
-    """Reading: a layer's gain is within 2^(1/20) of 1, so that twenty layers stay within a factor of two.
+    """Reading: a layer's gain is within 2^(1/20) of 1, so that the expected second moment stays within a factor of two over
+    twenty layers.
     Why not: the gain is 1 + slope², for a slope of one half 1.25, and 1.25^20 = 87."""
     return gain_over_twenty_layers(lib, trial, slope)
 
@@ -214,17 +218,86 @@ def gain_over_twenty_layers(lib: Any, trial: Any, slope: float, adapted: bool = 
         lib, trial, lambda shape, *, generator: lib.he_normal(shape, generator=generator, **options),
         lambda z: lib.leaky_relu(z, slope=slope), SHAPES[2],
     )  # fmt: skip
-    bound = 2 ** (1 / DEPTH) - 1  # a third of it is well: a factor of 1.26 over twenty layers
     depths = range(DEPTH + 1)
     expected = 1.0 if adapted else 1 + slope**2
     return trial.mean(
-        gain, 1.0, detects=bound, tolerance=bound / 3, spread=SPREAD, what="gain of a layer"
+        gain, 1.0, detects=BOUND, tolerance=BOUND / 3, spread=SPREAD, what="gain of a layer"
     ).with_figure(
         curve(
-            f"Second moment of the activations, slope {slope:g}", depths, {"expected": [expected**k for k in depths]},
+            f"Expected second moment of the activations, slope {slope:g}", depths, {"expected": [expected**k for k in depths]},
             x_label="layer", y_label="over that of the input", marks={"half": 0.5, "twice": 2.0}, log_y=True,
         )
     )  # fmt: skip
+
+
+def gelu(z: torch.Tensor) -> torch.Tensor:
+    """z · Φ(z), Φ the normal distribution function."""
+    return z * torch.special.ndtr(z)
+
+
+def selu(z: torch.Tensor) -> torch.Tensor:
+    """An ELU scaled so that standard normal z give mean 0 and mean square 1 (Klambauer and others 2017)."""
+    return 1.0507009873554805 * torch.where(z > 0, z, 1.6732632423543772 * torch.expm1(z.clamp_max(0)))
+
+
+OTHERS: dict[str, Activation] = {"gelu": gelu, "selu": selu}
+
+
+@claim(
+    "gfg-32.15",
+    "He's weights suit GELU and SELU units.",
+    needs=["dense", "he_normal"],
+    cases=[{"activation": "gelu"}, {"activation": "selu"}],
+    setting={"rectify": False},
+    covers="GELU and SELU",
+    expect=REFUTED(
+        instead="With variance 2/fan_in a second moment of 1 becomes 0.92 behind a layer of GELU units and 1.72 behind SELU "
+        "units; SELU keeps it with 1/fan_in.",
+        by="gelu_shrinks_and_selu_enlarges_a_signal_under_he_weights",
+    ),
+    sabotage={"ReLU units": {"rectify": instead(True)}},
+)
+def he_weights_suit_gelu_and_selu_units(lib: Any, trial: Any, activation: str, rectify: bool) -> Evidence:
+    """Reading: the gain of a layer, on a signal of mean square one, is within 2^(1/20) of 1.
+    Why not: with z of variance 2, E[gelu(z)²] = 0.92 and E[selu(z)²] = 1.72; only the rectifier halves a second moment."""
+    gain = layer_gain(lib, trial, lib.he_normal, torch.relu if rectify else OTHERS[activation], SHAPES[2])
+    return trial.mean(gain, 1.0, detects=BOUND, tolerance=BOUND / 3, spread=SPREAD, what="gain of a layer")
+
+
+@claim(
+    "gfg-32.15",
+    "Under He's weights a layer of GELU units shrinks a signal of size one and a layer of SELU units enlarges it; SELU keeps "
+    "it under half of He's variance.",
+    needs=["dense", "he_normal"],
+    cases=[
+        {"activation": "gelu", "share": 1.0, "gain": 0.922},
+        {"activation": "selu", "share": 1.0, "gain": 1.723},
+        {"activation": "selu", "share": 0.5, "gain": 1.0},
+    ],
+    reading=CORRECTION,
+    expect=HOLDS,
+    sabotage={
+        "half the variance": {"he_normal": scaled(0.5**0.5)},
+        "one size for all: gain 1": {"gain": instead(1.0)},
+    },
+)
+def gelu_shrinks_and_selu_enlarges_a_signal_under_he_weights(
+    lib: Any, trial: Any, activation: str, share: float, gain: float
+) -> Evidence:
+    """Reading: for a signal of mean square one and variance 2·share/fan_in, the second moment after one layer is `gain`.
+    Why: it is the integral of f(z)² for normal z of variance 2·share, which the run computes as a sum as well; for SELU at
+    variance 1 it is 1 by the choice of its two constants."""
+    z = torch.linspace(-12, 12, 4801, dtype=torch.float64)
+    density = torch.exp(-z.square() / 2) / (2 * torch.pi) ** 0.5
+    integral = float(torch.trapezoid(OTHERS[activation]((2 * share) ** 0.5 * z).square() * density, z))
+
+    def rule(shape: tuple[int, int], *, generator: torch.Generator) -> torch.Tensor:
+        return share**0.5 * lib.he_normal(shape, generator=generator)
+
+    measured = layer_gain(lib, trial, rule, OTHERS[activation], SHAPES[2])
+    return within(
+        integral, gain, 0.0005, what="integral differs from the stated gain by", why="the gain has three decimals"
+    ) & trial.mean(measured, gain, detects=0.05 * gain, spread=SPREAD, what="second moment after a layer")
 
 
 @claim(
