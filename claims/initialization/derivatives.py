@@ -23,9 +23,9 @@ from claims.initialization.networks import (
 from claims.lab.training import Parameters, fit, gradients
 
 CONSTANT = (
-    "From zero weights and biases the derivatives by the weights stay constant, namely zero, behind tanh or ReLU units; in "
-    "a sigmoid net with classes out of balance, in a net without hidden layer, and in a tanh net with unequal biases they "
-    "change in the course of training."
+    "From zero weights the derivatives by the weights stay constant, namely zero, behind tanh or ReLU units with zero "
+    "biases; they change in the course of training in a sigmoid net with classes out of balance, in a net without hidden "
+    "layer, and in a tanh net with unequal biases."
 )
 # What turns a verdict about sigmoid nets, and about tanh and ReLU nets: units that answer 0, or do not answer 0, to a weight of 0.
 NO_SIGNAL_FROM_ZERO: dict[str, Edits] = {
