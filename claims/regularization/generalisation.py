@@ -156,7 +156,7 @@ def _ridge_contest(
     needs=["ridge"],
     setting={"samples": FEW_SAMPLES, "penalty": 10.0},
     expect=CONDITIONAL(
-        "samples are few and noisy: 60 for 50 weights; with 2000 there is hardly anything to gain",
+        "samples are few: 60 for 50 weights, with noise on the targets; with 2000 there is hardly anything to gain",
         within={"samples": instead(FEW_SAMPLES)},
         beyond={"samples": instead(MANY_SAMPLES)},
     ),

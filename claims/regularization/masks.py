@@ -169,6 +169,9 @@ def every_iteration_draws_a_new_mask(lib: Any, trial: Trial, p: float) -> Eviden
         "lets a thousandth through": {
             "dropout": lambda sound: lambda x, p, **rest: 0.999 * sound(x, p, **rest) + 0.001 * x
         },
+        "leaks into the others": {
+            "dropout": lambda sound: lambda x, p, **rest: sound(x + 0.001 * x.mean(-1, keepdim=True), p, **rest)
+        },
         "is left in evaluation mode": {"dropout": with_arguments(training=False)},
     },
 )

@@ -28,8 +28,8 @@ STRAIGHT = ("relu", "leaky_relu", "linear")
     cases=[{"activation": name} for name in (*CURVED, *STRAIGHT)],
     setting={"p": 0.4},
     expect=CONDITIONAL(
-        "the activation is not positively homogeneous, as sigmoid, tanh and softsign; with ReLU, leaky ReLU or none "
-        "both places agree",
+        "the activation is not positively homogeneous, as sigmoid, tanh and softsign, and dropout rescales in training; "
+        "with ReLU, leaky ReLU or none both places agree, and with tanh they do where training does not rescale",
         within=lambda activation, p: activation in CURVED,
     ),
     sabotage={
@@ -40,10 +40,11 @@ STRAIGHT = ("relu", "leaky_relu", "linear")
 def dropout_in_front_of_the_activation_does_something_else(
     lib: Any, trial: Trial, activation: str, p: float
 ) -> Evidence:
-    """Reading: dropping a(z) and applying a to the dropped z differ somewhere by 0.05, on 1000 values with one mask.
+    """Reading: dropping a(z) and applying a to the dropped z differ somewhere by 0.05, on 1000 values with one mask of
+    inverted dropout.
 
     Why: they agree on kept neurons iff a(z/k) = a(z)/k, and on dropped ones iff a(0) = 0; both hold if a(k·z) =
-    k·a(z) for k > 0.
+    k·a(z) for k > 0. Without rescaling k = 1, and a(0) = 0 is enough.
     """
     act = getattr(lib, activation)
     z = trial.normal(1000)
@@ -71,4 +72,26 @@ def dropout_and_relu_can_change_places(lib: Any, z: torch.Tensor, p: float, seed
     """
     behind = lib.dropout(lib.relu(z), p, generator=_seeded(z, seed))
     in_front = lib.relu(lib.dropout(z, p, generator=_seeded(z, seed)))
+    return close(behind, in_front, operations=4, what="the two places differ by")
+
+
+@claim(
+    "gfg-19.9",
+    "Where training does not rescale, dropout in front of tanh and behind it are the same.",
+    reading=CORRECTION,
+    needs=["dropout_classic", "tanh"],
+    given={"z": normals((4, 10)), "p": probabilities(0.1, 0.9), "seed": seeds()},
+    expect=HOLDS,
+    sabotage={
+        "an activation that is 1/2 at zero": {"tanh": lambda sound: lambda z: 0.5 + sound(z) / 2},
+        "rescales in training": {"dropout_classic": lambda sound: lambda x, p, **rest: sound(x, p, **rest) / (1 - p)},
+    },
+)
+def classic_dropout_and_tanh_can_change_places(lib: Any, z: torch.Tensor, p: float, seed: int) -> Evidence:
+    """Reading: dropout(tanh(z)) = tanh(dropout(z)) with one mask of dropout as first published.
+
+    Why: m is 0 or 1, and tanh(0) = 0.
+    """
+    behind = lib.dropout_classic(lib.tanh(z), p, generator=_seeded(z, seed))
+    in_front = lib.tanh(lib.dropout_classic(z, p, generator=_seeded(z, seed)))
     return close(behind, in_front, operations=4, what="the two places differ by")

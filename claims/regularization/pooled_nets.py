@@ -6,21 +6,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from assay.claim import HOLDS, REFUTED, claim
+from assay.claim import CONDITIONAL, CORRECTION, HOLDS, REFUTED, claim
 from assay.decide.trial import Trial
 from assay.evidence import Evidence
 from assay.sabotage import instead
 from claims.lab.tasks import bars, flip
-from claims.lab.training import Parameters, fit
+from claims.lab.training import Parameters, accuracy, fit
+from claims.regularization.small_nets import SLACK, Task
 
 ROLES = (
     "conv2d", "max_pool2d", "global_average_pool", "dense", "relu", "binary_cross_entropy_with_logits", "adam",
 )  # fmt: skip
 MAPS, SIDE, STEPS = 2, 6, 24
+WIDE_GAP = 0.2  # of losses; twice the standard error of a loss on the 60 images, whose spread is about 0.8
 Pool = Callable[[Any, torch.Tensor], torch.Tensor]
 
 
@@ -36,6 +39,35 @@ def over_the_whole_map(lib: Any, h: torch.Tensor) -> torch.Tensor:
     return lib.global_average_pool(h)
 
 
+def upright_or_lying(shape: tuple[int, ...], g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Is the bar upright? x (*shape, 1, 6, 6), y (*shape)."""
+    return bars(shape, SIDE, g, noise=0.1)
+
+
+def even_or_odd_row(shape: tuple[int, ...], g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Is the row of a lying bar of three pixels odd? x (*shape, 1, 6, 6), y (*shape)."""
+    row, start = (torch.randint(most, (*shape, 1, 1), generator=g, device=g.device) for most in (SIDE, SIDE - 2))
+    at = torch.arange(SIDE, device=g.device)
+    image = ((at.unsqueeze(-1) == row) & (at >= start) & (at < start + 3)).to(torch.float64)
+    noise = torch.randn(image.shape, generator=g, dtype=image.dtype, device=g.device)
+    return (image + 0.1 * noise).unsqueeze(-3), (row[..., 0, 0] % 2).to(image.dtype)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What n nets cost (n,): the loss on their 60 images, the loss on 500 new ones, and the share of these that they
+    answer wrongly, by the true labels.
+    """
+
+    own: torch.Tensor
+    fresh: torch.Tensor
+    errors: torch.Tensor
+
+    @property
+    def gap(self) -> torch.Tensor:
+        return self.fresh - self.own
+
+
 def _scores(lib: Any, params: Parameters, x: torch.Tensor, pool: Pool) -> torch.Tensor:
     """x (R, n, 1, 6, 6) -> (R, n): convolution, ReLU, pooling, dense; a replica is a group of the convolution."""
     w, b, v, c = params
@@ -48,17 +80,13 @@ def _scores(lib: Any, params: Parameters, x: torch.Tensor, pool: Pool) -> torch.
     return lib.dense(features, v, c)[..., 0]
 
 
-def _losses(
-    lib: Any, pool: Pool, n: int, g: torch.Generator, seed: int, steps: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Train n nets on 60 images each, a fifth of them with wrong labels: losses on the 60 and on 100 new ones, (n,)."""
-
-    def images(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        x, y = bars((n, count), SIDE, g, noise=0.1)
-        return x, flip(y, 0.2, g)
-
-    train, fresh = images(60), images(100)
-    own = torch.Generator(g.device).manual_seed(seed)
+def _trained(
+    lib: Any, pool: Pool, n: int, g: torch.Generator, steps: int = STEPS, task: Task = upright_or_lying
+) -> Outcome:
+    """n nets, each trained on 60 images of its own, a fifth of them with wrong labels, as of the 500 new ones."""
+    own = torch.Generator(g.device).manual_seed(int(torch.randint(2**62, (), generator=g, device=g.device)))
+    (x, y), (new, truth) = task((n, 60), g), task((n, 500), g)
+    train, fresh = (x, flip(y, 0.2, g)), (new, flip(truth, 0.2, g))
     width = pool(lib, torch.zeros(1, MAPS, SIDE, SIDE, dtype=torch.float64, device=g.device)).numel()
     params: Parameters = [
         torch.randn(n, MAPS, 3, 3, generator=own, dtype=torch.float64, device=g.device) * (2 / 9) ** 0.5,
@@ -71,7 +99,8 @@ def _losses(
         return lib.binary_cross_entropy_with_logits(_scores(lib, params, data[0], pool), data[1]).mean(-1)
 
     params = fit(lambda p, step: loss(p, train), params, lambda p, d, state: lib.adam(p, d, state, lr=0.08), steps)
-    return loss(params, train), loss(params, fresh)
+    errors = 1 - accuracy(_scores(lib, params, new, pool).unsqueeze(-1), truth)
+    return Outcome(loss(params, train), loss(params, fresh), errors)
 
 
 @claim(
@@ -79,8 +108,13 @@ def _losses(
     "Pooling lowers overfitting.",
     reading="the gap between new and training data narrows",
     needs=ROLES,
-    setting={"pool": two_by_two, "plain": no_pooling, "steps": STEPS},
-    expect=HOLDS,
+    setting={"task": upright_or_lying, "pool": two_by_two, "plain": no_pooling, "steps": STEPS},
+    expect=CONDITIONAL(
+        "the answer does not hang on the exact place of what is seen, as with upright and lying bars; if it is whether "
+        "the bar's row is even, which 2×2 pooling blurs, the gain is gone or bought with errors",
+        within={"task": instead(upright_or_lying)},
+        beyond={"task": instead(even_or_odd_row)},
+    ),
     sabotage={
         "does not train": {"steps": instead(0)},
         "both nets pool over the whole map": {
@@ -89,24 +123,25 @@ def _losses(
         },
     },
 )
-def pooling_narrows_the_gap(lib: Any, trial: Trial, pool: Pool, plain: Pool, steps: int) -> Evidence:
+def pooling_narrows_the_gap(lib: Any, trial: Trial, task: Task, pool: Pool, plain: Pool, steps: int) -> Evidence:
     """Reading: on 60 images of bars with a fifth of the labels wrong, 2×2 max-pooling before the dense layer lowers
-    the gap, and the loss on new images with it.
+    the gap, and the loss on new images with it, and makes no more errors there, up to 0.02.
 
-    Why: the dense layer has a quarter of the weights and sees less of each image's noise, so it learns fewer labels
-    by heart. A gap that narrowed because nothing was learned would leave the loss on new images where it was.
+    Why: the dense layer has a quarter of the weights, and the maximum of four numbers forgets where it stood: labels are
+    harder to learn by heart, and so is an answer that hangs on the place. A net that has learned nothing has no gap
+    and a low loss, hence the errors.
     """
 
     def wins(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        state, seed = g.get_state(), int(torch.randint(2**62, (), generator=g, device=g.device))
-        sides = []
+        state, sides = g.get_state(), []
         for chosen in (pool, plain):
             g.set_state(state)  # both nets see the same images
-            sides.append(_losses(lib, chosen, n, g, seed, steps))
-        (own, fresh), (own_plain, fresh_plain) = sides
-        return torch.maximum((fresh - own) - (fresh_plain - own_plain), fresh - fresh_plain), torch.zeros_like(fresh)
+            sides.append(_trained(lib, chosen, n, g, steps, task))
+        pooled, other = sides
+        excesses = (pooled.gap - other.gap, pooled.fresh - other.fresh, pooled.errors - other.errors - SLACK)
+        return torch.stack(excesses).amax(0), torch.zeros_like(pooled.gap)
 
-    return trial.prefers(wins, what="gap to new data, and loss on new data: both lower with pooling than without")
+    return trial.prefers(wins, what="gap and loss on new data: lower with pooling, and not bought with errors")
 
 
 @claim(
@@ -116,9 +151,9 @@ def pooling_narrows_the_gap(lib: Any, trial: Trial, pool: Pool, plain: Pool, ste
     needs=ROLES,
     setting={"pool": two_by_two},
     expect=REFUTED(
-        instead="Pooling narrows the gap, since the dense layer behind it has fewer weights; on few images a wide gap "
-        "remains.",
-        by="pooling_narrows_the_gap",
+        instead="Pooling can narrow the gap and leave it open: on 60 images, a fifth of them labelled wrongly, the loss "
+        "on new images stays above that on the 60 by more than 0.2.",
+        by="a_gap_remains_behind_pooling",
     ),
     sabotage={"pools over the whole map": {"pool": instead(over_the_whole_map)}},
 )
@@ -131,7 +166,30 @@ def pooling_leaves_no_overfitting(lib: Any, trial: Trial, pool: Pool) -> Evidenc
     """
 
     def worst(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        own, fresh = _losses(lib, pool, n, g, int(torch.randint(2**62, (), generator=g, device=g.device)), STEPS)
-        return torch.maximum(fresh - own - 0.2, fresh - math.log(2)), torch.zeros_like(fresh)
+        found = _trained(lib, pool, n, g)
+        return torch.maximum(found.gap - WIDE_GAP, found.fresh - math.log(2)), torch.zeros_like(found.gap)
 
     return trial.prefers(worst, what="gap to new data below 0.2, and loss on new data below that of a guess")
+
+
+@claim(
+    "gfg-40.4",
+    "On 60 images, a fifth of them labelled wrongly, the loss of a net with pooling is higher on new images than on the "
+    "60, by more than 0.2.",
+    reading=CORRECTION,
+    needs=ROLES,
+    setting={"pool": two_by_two},
+    expect=HOLDS,
+    sabotage={"pools over the whole map": {"pool": instead(over_the_whole_map)}},
+)
+def a_gap_remains_behind_pooling(lib: Any, trial: Trial, pool: Pool) -> Evidence:
+    """Reading: the gap of "the gap is gone", the other way round.
+
+    Why: see there.
+    """
+
+    def pair(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        gap = _trained(lib, pool, n, g).gap
+        return torch.zeros_like(gap), gap
+
+    return trial.prefers(pair, margin=WIDE_GAP, what="gap to new data: above 0.2")

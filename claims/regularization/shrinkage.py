@@ -160,8 +160,8 @@ def l2_bounds_the_weights_for_given_targets(
     needs=["ridge"],
     setting={"limits": (2.0, 1e3, 1e6)},
     expect=REFUTED(
-        instead="For given data L2 sets a bound, |y|/(2√penalty); it grows with the targets, and so do the weights. A "
-        "bound that does not depend on the data is what max-norm sets.",
+        instead="The bound that L2 sets depends on the data: targets that are k times as large give weights that are k "
+        "times as large.",
         by="ridge_weights_grow_with_the_targets",
     ),
     sabotage={
