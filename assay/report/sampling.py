@@ -88,15 +88,62 @@ def picture(fact: Result) -> Markup | None:
     return pictures.interval((found.low, found.high), found.allowed, found.marks, found.failed, found.share)
 
 
+def measured(fact: Result) -> str:
+    """What stands in the column of measurements: an interval, the value itself where the fact knows it, or how far off it was."""
+    found = spread(fact)
+    if fact["outcome"] == "invalid":
+        return "–"
+    if _decided(fact):
+        return "proved" if fact["outcome"] == "holds" else "disproved"
+    return found.measured if found else number(fact["detail"].get("value", fact["measured"]))
+
+
+def allowed(fact: Result) -> str:
+    """What the measurement had to keep to."""
+    found = spread(fact)
+    if fact["outcome"] == "invalid":
+        return "–"
+    if _decided(fact):
+        return "every case"
+    return found.wanted if found else _bounds(fact["detail"]) or number(fact["allowed"])
+
+
+def _decided(fact: Result) -> bool:
+    """A proof that came to its end, where the only number is a flag."""
+    return fact["method"] == "proof" and fact["outcome"] in ("holds", "fails") and fact["allowed"] == 0
+
+
+def _bounds(detail: Mapping[str, Any]) -> str:
+    low, high = ("at_least" in detail, "at_most" in detail)
+    if "value" not in detail or not (low or high):
+        return ""
+    if low and high:
+        return f"{number(detail['at_least'])} to {number(detail['at_most'])}"
+    return f"at least {number(detail['at_least'])}" if low else f"at most {number(detail['at_most'])}"
+
+
 def result(fact: Result) -> str:
-    """What came out: proved, an interval with its range, or a number with its threshold."""
+    """What came out: proved, an interval with its range, a wrong value beside the right one, or a number with its threshold."""
     if fact["outcome"] == "invalid":
         return "not measured"
     if fact["method"] == "proof" and fact["allowed"] == 0:
-        return {"holds": "proved", "fails": "disproved"}.get(fact["outcome"], "open")
+        return {"holds": "proved", "fails": str(fact["detail"].get("shown", "disproved"))}.get(fact["outcome"], "open")
     found = spread(fact)
     if found:
         return ("so in a share of the paired runs " if fact["method"] == "paired" else "") + found.said
+    if fact["outcome"] == "fails" and pair(fact):
+        sides = "{} where {} was expected".format(*pair(fact))
+        return sides if isinstance(fact["detail"]["got"], str) else f"{number(fact['measured'])} ({sides})"
+    return f"{measured(fact)}, {allowed(fact)} needed" if _bounds(fact["detail"]) else plain(fact)
+
+
+def pair(fact: Result) -> tuple[str, ...]:
+    """The worst entry of a comparison beside what it should be, if the fact knows them."""
+    sides = [fact["detail"][side] for side in ("got", "expected") if side in fact["detail"]]
+    return tuple(side if isinstance(side, str) else number(side) for side in sides)
+
+
+def plain(fact: Result) -> str:
     return f"{number(fact['measured'])}, allowed {number(fact['allowed'])}"
 
 
@@ -157,7 +204,14 @@ def worked(claim: Result) -> dict[str, Any]:
     """The counterexample as a line to redo by hand: what to take, what is looked at, what comes out."""
     found = claim["counterexample"]
     facts = [fact for fact in claim["facts"] if fact["what"] == found["fact"] and fact["outcome"] == "fails"]
-    plain = f"{number(found['measured'])}, allowed {number(found['allowed'])}"
-    sampled = next((result(fact) for fact in facts if spread(fact) or fact["method"] == "proof"), None)
+    # the facts hold the worst case; what they say is the counterexample's own only where that is the worst case
+    own = next((fact for fact in facts if spread(fact) or fact["measured"] == found["measured"]), None)
     take = [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in found["values"].items()]
-    return {"take": take, "what": found["fact"], "result": sampled or plain}
+    return {"take": take, "what": found["fact"], "result": result(own) if own else plain(found)}
+
+
+def worst(claim: Result, fact: Result) -> bool:
+    """Whether a fact shows another case than the counterexample beside it."""
+    found = claim["counterexample"]
+    same_fact = found is not None and (found["fact"], "fails") == (fact["what"], fact["outcome"])
+    return same_fact and not spread(fact) and found["measured"] != fact["measured"]

@@ -183,7 +183,7 @@ def test_a_one_sided_refutation_says_and_shows_what_was_out_of_reach() -> None:
     detail = {"low": 0.4, "high": 0.7, "claimed": 0.5, "detects": 0.25}
     facts = [factory.fact("it wins", 0.1, 0.0, outcome="fails", method="paired", detail=detail, why="sign test")]
     text = " ".join(one(factory.refuted("gfg-1.1", "wins", facts=facts), "refuted").split())
-    assert "above 0.5✗ not as claimed 0.75 is out of reach" in text
+    assert "above 0.5 ✗ not as claimed 0.75 is out of reach" in text
     failing, holding = picture(facts[0]), picture(factory.fact(method="paired", allowed=0.0, detail=detail))
     assert 'class="k d"' in failing
     assert 'class="i fails"' in failing
@@ -216,7 +216,7 @@ def test_numbers_under_a_strip_do_not_overlap_and_stay_on_it(values: tuple[float
 def test_evidence_is_never_said_in_words_of_a_condition_or_as_a_proof_of_what_is_refuted() -> None:
     made = factory.conditional("gfg-1.1", "odd")
     text = " ".join(one(made, "conditional").split())
-    assert "beyond the condition6 roundings in float32 41✗ not as claimed" in text
+    assert "beyond the condition6 roundings in float32 41 ✗ not as claimed" in text
     assert "proved over its whole domain" not in one(factory.proved("gfg-1.1", "sizes"))
 
 
@@ -238,6 +238,48 @@ def test_every_axis_has_two_numbers_and_counts_begin_at_zero() -> None:
     assert not any("−" in text for text in along_y)
     _, along_y = ticks(factory.figure(x=[1.0, 2.0], series=line(-1.0, 1.0), marks=[]))
     assert "−1" in along_y
+
+
+@pytest.mark.parametrize(
+    ("detail", "measured", "allowed", "said"),
+    [
+        ({"value": 26.0, "at_least": 10.0}, "26", "at least 10", "26, at least 10 needed"),
+        ({"value": 0.5, "at_most": 0.1}, "0.5", "at most 0.1", "0.5, at most 0.1 needed"),
+        ({"value": 3.0, "at_least": 0.0, "at_most": 1.0}, "3", "0 to 1", "3, 0 to 1 needed"),
+        ({"value": None, "at_least": 5.0}, "∞", "at least 5", "∞, at least 5 needed"),
+        ({"got": 0.5, "expected": 1.0}, "2", "0", "2 (0.5 where 1 was expected)"),
+        ({"got": "(1, 2)", "expected": "(1, 3)"}, "2", "0", "(1, 2) where (1, 3) was expected"),
+        ({}, "2", "0", "2, allowed 0"),
+    ],
+)
+def test_a_fact_is_said_by_the_values_that_it_knows(
+    detail: dict[str, Any], measured: str, allowed: str, said: str
+) -> None:
+    found = factory.fact("off by", 2.0, 0.0, outcome="fails", detail=detail)
+    assert (sampling.measured(found), sampling.allowed(found), sampling.result(found)) == (measured, allowed, said)
+    assert measured in one(factory.claim(facts=[found]))
+
+
+def test_a_disproof_shows_the_two_sides_at_its_counterexample() -> None:
+    detail = {"obligation": "for all n: n + 2 = n", "engine": "z3", "shown": "n + 2 = n would be 3 = 1"}
+    facts = [factory.fact("changes the size", 2.0, 0.0, outcome="fails", method="proof", detail=detail)]
+    found = {"values": {"n": "1"}, "fact": "changes the size", "measured": 2.0, "allowed": 0.0}
+    text = " ".join(one(factory.refuted("gfg-1.1", "size", facts=facts, counterexample=found), "refuted").split())
+    assert "Take n = 1 ⟶ changes the size: n + 2 = n would be 3 = 1." in text
+    assert "disprovedevery case" in text
+    found["values"] = {}
+    text = one(factory.refuted("gfg-1.1", "size", facts=facts, counterexample=found), "refuted")
+    assert "On the setting of the reading above ⟶ changes the size" in " ".join(text.split())
+    assert "Smallest counterexample" not in text
+
+
+def test_a_worst_case_beside_a_smaller_counterexample_is_called_so() -> None:
+    made = factory.refuted("gfg-1.1", "size")
+    assert "the worst of" not in one(made, "refuted")
+    made["facts"][0] |= {"measured": 7.0, "detail": {"got": 8.0, "expected": 1.0}}
+    text = " ".join(one(made, "refuted").split())
+    assert "the worst of 100 cases" in text
+    assert "⟶ the sizes differ by: 1, allowed 0." in text
 
 
 def test_a_proof_shows_its_obligation_and_engine() -> None:
