@@ -88,8 +88,7 @@ def worst_angles(lib, trial):
     setting={"share": 1.9},
     reading="each step leads nearer to the optimum",
     expect=CONDITIONAL(
-        "the surface has fixed curvatures, and the rate is below two over the largest, as 1.9 over it and not 2.1: then each step "
-        "leads nearer to the optimum, straight or not",
+        "the surface has fixed curvatures, and the rate is below two over the largest, as 1.9 over it and not 2.1",
         within={"share": instead(1.9)},
         beyond={"share": instead(2.1)},
     ),

@@ -32,8 +32,7 @@ ON_THE_BATCH = "a step lowers the loss of its batch"
     reading=ON_THE_BATCH,
     kind="tendency",
     expect=CONDITIONAL(
-        "better means a lower loss on the batch that the step came from, and the step is short, here rates up to 1; at 30 a single "
-        "step raises the loss of some nets",
+        "the step is short, here rates up to 1; at 30 a single step raises the loss of some nets",
         within={"rates": instead((1e-4, 1e-2, 1.0))}, beyond={"rates": instead((30.0,))},
     ),
     sabotage={
@@ -69,8 +68,8 @@ def a_step_against_the_gradient_lowers_the_loss(lib, trial, rates):
     reading="a step makes it better on unseen points",
     kind="tendency",
     expect=CONDITIONAL(
-        "better means a lower loss on points not seen, the step is short and the batch stands for the task, as 32 points do and a "
-        "single one does not; the accuracy of some nets falls even then",
+        "better means a lower loss, the step is short and the batch stands for the task, as 32 points do and a single one does not; "
+        "the accuracy of some nets falls even then",
         within={"size": instead(32)}, beyond={"size": instead(1)},
     ),
     sabotage={

@@ -52,7 +52,8 @@ def descend(lib, device, landscape, start, lr, steps):
     reading="the minimum is reached",
     covers="exact gradients, any loss",
     expect=CONDITIONAL(
-        "the loss is convex and smooth and has a lowest point, as a bowl does, and the rate is below two over its curvature",
+        "the loss is convex and smooth and has a lowest point, as a bowl does, and the rate is below two over its curvature; on a loss "
+        "with two wells it may end in the higher one",
         within=on_convex,
     ),
     kind="tendency",
