@@ -46,13 +46,14 @@ class Measurement:
         return max((fact.outcome for fact in self.facts.values()), key=lambda outcome: SEVERITY[outcome])
 
     def add(self, evidence: Evidence) -> None:
-        """Keep, for each thing measured, the fact that came closest to its allowance, and the first figures."""
+        """Keep, for each thing measured, the fact that came closest to its allowance, and the first figures that differ."""
         for fact in evidence.facts:
             kept = self.facts.get(fact.what)
             if kept is None or (SEVERITY[fact.outcome], fact.closeness) > (SEVERITY[kept.outcome], kept.closeness):
                 self.facts[fact.what] = fact
-        room = MOST_FIGURES - len(self.figures)
-        self.figures.extend(evidence.figures[: max(0, room)])
+        for figure in evidence.figures:
+            if figure not in self.figures and len(self.figures) < MOST_FIGURES:
+                self.figures.append(figure)
         self.false_alarm += evidence.false_alarm
         self.samples += evidence.samples
 
