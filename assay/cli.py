@@ -5,12 +5,15 @@ from __future__ import annotations
 import json as jsons
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from assay.config import load_config
 from assay.errors import AssayError, UsageError
@@ -60,27 +63,50 @@ def run(
 @app.command("list")
 def list_claims(topic: Annotated[str, typer.Option(help="only this topic")] = "") -> None:
     """List every claim with its statement and prediction."""
-    from assay.session import Catalogue
+    from assay.catalogue import Catalogue
 
     catalogue = Catalogue.load(load_config())
     if topic and topic not in catalogue.topics():
         raise UsageError(f"topic {topic} is unknown; expected one of: {', '.join(sorted(catalogue.topics()))}")
-    table = Table("claim", "topic", "predicted", "roles", box=None)
-    for claim in catalogue.claims.values():
-        if not topic or catalogue.ledger.topic_of(claim.statement_id) == topic:
-            table.add_row(
-                claim.id, catalogue.ledger.topic_of(claim.statement_id), claim.expect.verdict, " ".join(claim.needs)
-            )
-    console.print(table)
+    rows = [
+        (claim.id, catalogue.ledger.topic_of(claim.statement_id), claim.expect.verdict, " ".join(claim.needs))
+        for claim in catalogue.claims.values()
+        if not topic or catalogue.ledger.topic_of(claim.statement_id) == topic
+    ]
+    if console.is_terminal:
+        console.print(_table(rows))
+    for row in () if console.is_terminal else rows:
+        _say("  ".join(row))
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> Table:
+    """The rows under heads; what is too long for the terminal goes on in the next line."""
+    table = Table(box=None)
+    for head in ("claim", "topic", "predicted", "roles"):
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _say(line: str) -> None:
+    """Print a line: a terminal that wraps it keeps its indent, in a pipe it stays one line."""
+    text = line.lstrip()
+    if console.is_terminal:
+        console.print(Padding(Text(text), (0, 0, 0, len(line) - len(text)), expand=False))
+    else:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
-def show(word: Annotated[str, typer.Argument(help="a statement id, a claim id or a claim name")]) -> None:
-    """Show a statement with its claims, or a claim with its header."""
-    from assay.session import Catalogue
+def show(
+    word: Annotated[str, typer.Argument(help="a question (gfg-42), a statement id, a claim id or a claim name")],
+) -> None:
+    """Show a question with its statements, a statement with its claims, or a claim with its header."""
+    from assay.catalogue import Catalogue
 
     for line in Catalogue.load(load_config()).describe(word):
-        console.print(line, markup=False, highlight=False)
+        _say(line)
 
 
 @app.command()
@@ -106,11 +132,9 @@ def gradcheck(
 @app.command()
 def diff(old: Path, new: Path) -> None:
     """Compare two runs (results.json or index.html): flipped verdicts first, then numbers, then environment."""
-    from assay.report import diff as runs
+    from assay.report.diff import diff_files
 
-    difference = runs.diff(runs.load(old), runs.load(new))
-    console.print(difference.text(), markup=False, highlight=False)
-    raise typer.Exit(difference.exit_code)
+    raise typer.Exit(diff_files(old, new, console))
 
 
 @app.command()
@@ -128,8 +152,13 @@ def report(
         raise UsageError(
             f"file {out} has an unknown kind: {out.suffix or 'none'}, expected one of {', '.join(writers)}"
         )
-    out.write_text(writers[out.suffix](read_results(results)), encoding="utf-8")
-    console.print(f"wrote {out}")
+    text = writers[out.suffix](read_results(results))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"file {out} cannot be written: {error.strerror}; give another one with --out") from error
+    console.print(f"wrote {out}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

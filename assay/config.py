@@ -45,9 +45,17 @@ def load_config(start: Path | None = None) -> Config:
     for folder in (here, *here.parents):
         path = folder / "pyproject.toml"
         if path.is_file():
-            table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("assay")
+            table = _table(path)
             if table is not None:
                 if str(folder) not in sys.path:
                     sys.path.insert(0, str(folder))
                 return Config(table.get("claims", "claims"), table.get("subjects", "subjects"), folder)
     return Config(root=here)
+
+
+def _table(path: Path) -> dict[str, str] | None:
+    try:
+        table: dict[str, str] | None = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("assay")
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
+        raise UsageError(f"file {path} cannot be read: {error}; mend it") from error
+    return table

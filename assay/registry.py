@@ -27,14 +27,14 @@ def claims_in(module_name: str) -> list[Claim]:
         module = importlib.import_module(module_name)
     except AssayError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that ends with sys.exit() must not end the run in silence
         place = (
             f"{Path(error.filename).name}, line {error.lineno}: "
             if isinstance(error, SyntaxError) and error.filename
             else ""
         )
         raise ClaimError(
-            f"claims module {module_name} cannot be imported: {type(error).__name__}: {place}{str(error).splitlines()[0]}; mend the file"
+            f"claims module {module_name} cannot be imported: {type(error).__name__}: {place}{(str(error).splitlines() or ['no message'])[0]}; mend the file"
         ) from error
     return [
         value for value in vars(module).values() if isinstance(value, Claim) and value.check.__module__ == module_name
@@ -62,7 +62,11 @@ def load_claims(folder: Path, package: str) -> dict[str, Claim]:
 
 
 def nearest(word: str, known: Iterable[str]) -> list[str]:
-    return get_close_matches(word, list(known), n=3, cutoff=0.4) or ["none is near; see assay list"]
+    """The names most like `word`; for a statement id those of the same question come first."""
+    known, question = list(known), word.rpartition(".")[0]
+    same = [name for name in known if question and name.startswith(f"{question}.")]
+    found = get_close_matches(word, same, n=3, cutoff=0.4)
+    return found or get_close_matches(word, list(known), n=3, cutoff=0.4) or ["none is near; see assay list"]
 
 
 def choose(ids: Iterable[str], claims: dict[str, Claim], statements: Iterable[str]) -> list[str]:

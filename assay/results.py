@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from assay.claim import Claim
+from assay.errors import UsageError
 from assay.ledger import Ledger, deciding_claims, judge
 from assay.measure import Conditions
 
@@ -125,7 +126,10 @@ def load_record(path: Path) -> dict[str, str]:
     """The verdicts of an earlier run, by claim id and subject; empty where none was recorded."""
     if not path.is_file():
         return {}
-    record: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        record: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"record {path.name} cannot be read: {error}; delete it, or write it with --record") from error
     return record
 
 

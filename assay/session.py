@@ -14,17 +14,18 @@ from typing import Any
 
 import pytest
 import torch
+from _pytest.mark.expression import Expression  # pytest has no public way to check an expression
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from assay.catalogue import Catalogue
 from assay.claim import Claim
 from assay.config import Config, load_config
-from assay.errors import AssayError, UsageError
+from assay.errors import AssayError, ClaimError, UsageError
 from assay.items import Recorder
-from assay.ledger import Ledger, load_ledger
-from assay.registry import choose, load_claims, nearest, with_corrections
-from assay.results import RUN_BOUND, drift, load_record, record_of
-from assay.subject import choose_subjects
+from assay.registry import nearest
+from assay.results import RUN_BOUND, drift, record_of
+from assay.subject import choose_subjects, load_subjects
 
 REPORTS = Path("reports")
 FAILED = ("surprising", "toothless", "error")
@@ -68,70 +69,64 @@ def _holds_whole_run(path: Path) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class Catalogue:
-    """All claims and all statements."""
-
-    claims: dict[str, Claim]
-    ledger: Ledger
-
-    @classmethod
-    def load(cls, config: Config) -> Catalogue:
-        claims, ledger = load_claims(config.claims_folder, config.claims), load_ledger(config.ledger)
-        for claim in claims.values():
-            for sid in claim.statements:
-                ledger.topic_of(sid)
-        return cls(claims, ledger)
-
-    def topics(self) -> set[str]:
-        return {statement.topic for statement in self.ledger.statements.values()}
-
-    def select(self, request: Request) -> list[str]:
-        """The claim ids that a request means, corrections included."""
-        ids = choose(request.ids, self.claims, self.ledger.statements) if request.ids else list(self.claims)
-        for topic in request.topics:
-            if topic not in self.topics():
-                raise UsageError(f"topic {topic} is unknown; nearest: {', '.join(nearest(topic, self.topics()))}")
-        if request.topics:
-            ids = [cid for cid in ids if self._topics_of(self.claims[cid]) & set(request.topics)]
-        return with_corrections(ids, self.claims)
-
-    def _topics_of(self, claim: Claim) -> set[str]:
-        return {self.ledger.topic_of(sid) for sid in claim.statements}
-
-    def describe(self, word: str) -> Iterator[str]:
-        """Lines about a statement and its claims, or about one claim."""
-        statement = self.ledger.statements.get(word)
-        ids = (
-            [c.id for c in self.claims.values() if word in c.statements]
-            if statement
-            else choose([word], self.claims, [])
-        )
-        if statement:
-            yield f"{statement.id} ({statement.topic}, {statement.kind}): {statement.statement}"
-            if not statement.executable:
-                yield f"not executable: {statement.reason}"
-            elif not ids:
-                yield "undecided: no claim yet"
-        for claim in (self.claims[cid] for cid in ids):
-            yield f"\n{claim.id}\n  {claim.sentence}\n  reading: {claim.reading}; predicted: {claim.expect.verdict}; roles: {', '.join(claim.needs) or 'none'}"
-            yield "  " + claim.docstring.replace("\n", "\n  ")
-            yield "  controls: " + "; ".join(claim.controls)
-
-
 def run_claims(request: Request, console: Console) -> int:
     """Run what was asked for; exit status 0 if all came out as predicted, 1 if not, 2 for bad use."""
     config = load_config()
     _check_device(request.device)
-    choose_subjects(request.subjects, config.subjects)
-    selected = Catalogue.load(config).select(request)
+    _check_keyword(request.keyword)
+    catalogue = Catalogue.load(config)
+    selected = catalogue.select(request.ids, request.topics)
     if not selected:
         raise UsageError("no claim is selected: the ids, topics and keyword have none in common; see assay list")
+    _check_subjects(request.subjects, [catalogue.claims[cid] for cid in selected], config)
+    _clear(request.folder)
     recorder = _run_pytest(request, config, selected, console)
-    document = recorder.document
-    if not document["claims"]:
-        raise UsageError(f"no claim ran: {'; '.join(recorder.collection_errors) or 'the keyword matches none'}")
-    return _conclude(document, request, config, console)
+    if not recorder.document["claims"]:
+        raise UsageError(f"no claim ran: {_why_nothing(recorder, request)}")
+    return _conclude(recorder.document, request, config, dict(catalogue.record), console)
+
+
+def _why_nothing(recorder: Recorder, request: Request) -> str:
+    if recorder.collection_errors:
+        return "; ".join(recorder.collection_errors)
+    nothing_matched = request.keyword and not recorder.book.total
+    return f"the keyword {request.keyword} matches none" if nothing_matched else "interrupted before the first result"
+
+
+def _check_keyword(keyword: str) -> None:
+    """pytest finds a wrong expression in its workers only, and there it is not said."""
+    try:
+        Expression.compile(keyword)
+    except SyntaxError as error:
+        raise UsageError(
+            f"keyword {keyword!r} is no expression of pytest: {error.msg}; see assay run --help"
+        ) from error
+
+
+def _check_subjects(names: list[str], claims: list[Claim], config: Config) -> None:
+    """The subjects are there, once each, and what the claims say of subjects names real ones."""
+    choose_subjects(names, config.subjects)
+    if len(set(names)) < len(names):
+        raise UsageError(f"subject {names[-1]} is named twice, expected once: {', '.join(names)}")
+    known = load_subjects(config.subjects)
+    roles = {role for subject in known.values() for role in subject.roles}
+    for claim in claims:
+        for noun, words, those in (("role", claim.needs, roles), ("subject", claim.differs, set(known))):
+            for word in words:
+                if word not in those:
+                    raise ClaimError(
+                        f"claim {claim.id} names a {noun} that does not exist: {word}; nearest: {', '.join(nearest(word, those))}"
+                    )
+
+
+def _clear(folder: Path) -> None:
+    """Make the folder of the results; a page of an earlier run must not stand beside the results of this one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("index.html", "junit.xml"):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"folder {folder} cannot be written: {error.strerror}; give another one with --out") from error
 
 
 def _check_device(device: str) -> None:
@@ -146,7 +141,9 @@ def _check_device(device: str) -> None:
 def _run_pytest(request: Request, config: Config, selected: list[str], console: Console) -> Recorder:
     arguments = [
         str(config.claims_folder), f"--rootdir={config.root}", "-q", "--assert=plain", "-p", "no:cacheprovider", "-W", "error",
-        "-n", str(request.workers), "--dist", "worksteal", f"--junitxml={request.folder / 'junit.xml'}",
+        "-n", str(request.workers), "--dist", "worksteal",
+        "--max-worker-restart", str(len(selected) * len(request.subjects)),  # each may take its process along
+        f"--junitxml={request.folder / 'junit.xml'}",
         f"--assay-seed={request.seed}", f"--assay-device={request.device}", f"--assay-examples={request.examples}",
         f"--assay-results={request.folder / 'results.json'}", f"--assay-select={json.dumps(selected)}",
         f"--assay-memory={0 if request.device == 'cuda' else request.memory}",
@@ -154,7 +151,6 @@ def _run_pytest(request: Request, config: Config, selected: list[str], console: 
     arguments += [f"--assay-subject={name}" for name in request.subjects]
     if request.keyword:
         arguments += ["-k", request.keyword]
-    request.folder.mkdir(parents=True, exist_ok=True)
     follower = _Follower(console, request.workers)
     captured = io.StringIO()
     with follower.shown(), redirect_stdout(captured):
@@ -210,7 +206,9 @@ class _Follower:
             print(f"{done} of {total} claims done", file=sys.stderr, flush=True)
 
 
-def _conclude(document: dict[str, Any], request: Request, config: Config, console: Console) -> int:
+def _conclude(
+    document: dict[str, Any], request: Request, config: Config, record: dict[str, str], console: Console
+) -> int:
     """Report, record, drift, exit status."""
     from assay.report.html import render
     from assay.report.schema import validate
@@ -220,12 +218,12 @@ def _conclude(document: dict[str, Any], request: Request, config: Config, consol
     (request.folder / "index.html").write_text(render(document), encoding="utf-8")
     summary(document, console, [request.folder / name for name in ("index.html", "results.json", "junit.xml")])
     _say_limited(document["run"], console)
-    for line in drift(document, load_record(config.record)):
+    for line in drift(document, record):
         console.print(f"verdict changed: {line}", markup=False, highlight=False, soft_wrap=True)
     if request.record:
-        record = load_record(config.record) | record_of(document)
         config.record.write_text(
-            json.dumps(dict(sorted(record.items())), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            json.dumps(dict(sorted((record | record_of(document)).items())), indent=1, ensure_ascii=False) + "\n",
+            encoding="utf-8",
         )
     bound = document["run"]["false_alarm_bound"]
     if bound > RUN_BOUND:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -92,10 +93,14 @@ def public_roles(package: ModuleType) -> dict[str, Role]:
 def load_subjects(package: str) -> dict[str, Subject]:
     """Every `Subject` that a module of `package` defines as `subject`, by name; one that cannot be imported is one clear line."""
     found: dict[str, Subject] = {}
+    if importlib.util.find_spec(package) is None:
+        raise UsageError(
+            f"package {package} was not found, expected a package of subjects; set subjects in [tool.assay] of pyproject.toml"
+        )
     for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
         try:
             subject = getattr(importlib.import_module(f"{package}.{info.name}"), "subject", None)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script that ends with sys.exit() must not end the run in silence
             raise SubjectError(
                 f"subject module {package}.{info.name} cannot be imported: {type(error).__name__}: {error}; mend the file"
             ) from error

@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from assay.cli import main
+
 LEDGER = """
 documents: {gfg: {title: a guide, questions: {1: first}}}
 statements:
@@ -79,3 +83,15 @@ def run(folder: Path, *arguments: str, timeout: float = 400) -> tuple[int, dict[
     path = folder / "reports" / "results.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
     return done.returncode, results, done.stdout + done.stderr
+
+
+def in_process(folder: Path, capsys: Any, monkeypatch: Any, *arguments: str) -> tuple[int, str]:
+    """The command line in this process: exit status and what it wrote to stderr."""
+    for name in [name for name in sys.modules if name.startswith("exam_")]:
+        del sys.modules[name]
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["assay", *arguments])
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+    with pytest.raises(SystemExit) as leaving:
+        main()
+    return int(leaving.value.code or 0), capsys.readouterr().err

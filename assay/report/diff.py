@@ -133,7 +133,7 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference:
     )
     return Difference(
         tuple(statements + claims),
-        tuple(line for _, line in moves),
+        tuple([line for _, line in moves] + _bound(before["run"], after["run"])),
         tuple(_only(after, before)),
         tuple(_only(before, after)),
         tuple(_environment(before["run"], after["run"])),
@@ -187,8 +187,17 @@ def _only(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _bound(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    was, now = (run.get("false_alarm_bound") for run in (before, after))
+    said = f"the run's bound on false alarms was {number(was)}, is {number(now)}"
+    return [] if was == now or was is None or now is None else [said]
+
+
 def _environment(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    flat = [{**{k: v for k, v in run.items() if k != "environment"}, **run["environment"]} for run in (before, after)]
+    flat = [
+        {**{k: v for k, v in run.items() if k not in ("environment", "false_alarm_bound")}, **run["environment"]}
+        for run in (before, after)
+    ]
     keys = dict.fromkeys([*flat[1], *flat[0]])
     return [
         f"{key}: was {_said(flat[0].get(key))}, is {_said(flat[1].get(key))}"

@@ -58,6 +58,15 @@ def test_every_kind_of_change_is_found_in_order() -> None:
     assert heads == sorted(heads)
 
 
+def test_the_bound_on_false_alarms_is_a_number_of_the_run_and_no_environment() -> None:
+    old, _ = changed()
+    new = copy.deepcopy(old)
+    new["run"]["false_alarm_bound"] = 6.21833333333332e-06
+    found = diff(old, new)
+    assert found.environment == ()
+    assert found.moved == ("the run's bound on false alarms was 4.2·10⁻⁶, is 6.22·10⁻⁶",)
+
+
 def test_moved_numbers_alone_do_not_fail() -> None:
     old, _ = changed()
     new = copy.deepcopy(old)
