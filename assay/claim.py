@@ -37,6 +37,7 @@ Cases = Sequence[Mapping[str, Any]]
 CORRECTION = "what is true instead"
 AS_STATED = "as stated"
 DEFAULT_LIMIT = 120.0
+KINDS = ("", "existence", "tendency", "comparative")
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,12 @@ def claim(
     differs       subject name -> why this subject is known to differ from the textbook (reported, not failed)
     """
 
+    for field_name, words in (("needs", needs), ("also", also)):
+        if isinstance(words, str):  # a string is an iterable too, of letters
+            raise ClaimError(
+                f"claim {statement_id} has {field_name}={words!r}, expected a list of names; write {field_name}=[{words!r}]"
+            )
+
     def decorate(check: Check) -> Claim:
         if isinstance(vars(sys.modules[check.__module__]).get(check.__name__), Claim):
             raise ClaimError(
@@ -206,8 +213,27 @@ def _validate(made: Claim, has_cases: bool) -> None:
         raise ClaimError(
             f"{where} is expected to be refuted but says nothing true; write REFUTED(instead='the correct statement', by='claim_name')"
         )
+    _validate_words(made, where)
     _validate_parameters(made, where)
     _validate_edits(made, where)
+
+
+def _validate_words(made: Claim, where: str) -> None:
+    """Fields that are filled in and still say nothing, or not what the field is for."""
+    expect = made.expect
+    wrong = {
+        f"limit={made.limit!r}, expected seconds above zero": not isinstance(made.limit, (int, float))
+        or made.limit <= 0,
+        f"kind={made.kind!r}, expected one of {', '.join(KINDS[1:])}, or none": made.kind not in KINDS,
+        "an empty reading; leave it out, or say which reading it is": not made.reading.strip(),
+        "CONDITIONAL without words; write CONDITIONAL('the kernel is odd', ...)": expect.verdict == "conditional"
+        and not expect.boundary.strip(),
+        "itself as its correction; by= names the claim that shows what is true": expect.by == made.name,
+        "a statement twice; name it once": len(set(made.statements)) < len(made.statements),
+    }
+    for complaint, found in wrong.items():
+        if found:
+            raise ClaimError(f"{where} has {complaint}")
 
 
 def _value_names(made: Claim) -> list[str]:

@@ -47,8 +47,10 @@ class ClaimFile(pytest.File):
         for claim in claims_in(".".join((config.claims, *parts))):
             if wanted is None or claim.id in wanted:
                 for subject in subjects:
+                    name = f"{claim.name}[{subject.name}]"
+                    # pytest would take a bracket in a name for part of the name, and --lf would never match its own id
                     yield ClaimItem.from_parent(
-                        self, name=f"{claim.name}[{subject.name}]", claim=claim, subject=subject
+                        self, name=name, nodeid=f"{self.nodeid}::{name}", claim=claim, subject=subject
                     )
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> Any:
@@ -68,14 +70,17 @@ class ClaimItem(pytest.Item):
         self.result: dict[str, Any] | None = None
 
     def runtest(self) -> None:
-        conditions = conditions_of(self.config)
+        conditions, in_worker = conditions_of(self.config), hasattr(self.config, "workerinput")
         started = time.perf_counter()
         try:
-            with _time_limit(self.claim.limit, in_worker=hasattr(self.config, "workerinput")):
+            with _time_limit(self.claim.limit, in_worker=in_worker):
                 self.result = execute(self.claim, self.subject, conditions)
-        except TimeoutError:
-            seconds = time.perf_counter() - started
-            self.result = crashed(self.claim, self.subject, conditions, hung(self.claim.limit), seconds)
+        except TimeLimit:
+            self.result = self._crashed(hung(self.claim.limit), time.perf_counter() - started)
+        except KeyboardInterrupt as error:
+            if isinstance(error, Interrupted) or not in_worker:
+                raise
+            self.result = self._crashed("raised KeyboardInterrupt", time.perf_counter() - started)
         if self.result["status"] == "unsupported":
             pytest.skip(self.result["problem"])
         if self.result["status"] != "as-predicted" and not self.result["differs"]:
@@ -92,8 +97,11 @@ class ClaimItem(pytest.Item):
         """The claim's result, also when something else than the subject went wrong."""
         if self.result is None:
             problem = f"{call.excinfo.typename}: {call.excinfo.value}" if call.excinfo else "it left no result"
-            self.result = crashed(self.claim, self.subject, conditions_of(self.config), problem, call.duration)
+            self.result = self._crashed(problem, call.duration)
         return self.result
+
+    def _crashed(self, problem: str, seconds: float) -> dict[str, Any]:
+        return crashed(self.claim, self.subject, conditions_of(self.config), problem, seconds)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.path, self.claim.check.__code__.co_firstlineno, self.name
@@ -117,8 +125,16 @@ def explain(result: dict[str, Any]) -> str:
     return "; ".join(parts) + f"\n  again: {result['reproduce']}"
 
 
+class TimeLimit(BaseException):
+    """The claim's own limit; no Exception, which a subject might raise or catch."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal to the process, not something that a subject raised."""
+
+
 class _time_limit:  # noqa: N801 - reads as a statement
-    """Raise TimeoutError after `seconds`; in a worker, end the process if even that does not help."""
+    """Raise TimeLimit after `seconds`; in a worker, end the process if even that does not help."""
 
     def __init__(self, seconds: float, *, in_worker: bool) -> None:
         self.seconds, self.in_worker = seconds, in_worker
@@ -127,6 +143,7 @@ class _time_limit:  # noqa: N801 - reads as a statement
         signal.signal(signal.SIGALRM, _alarm)
         signal.setitimer(signal.ITIMER_REAL, self.seconds)
         if self.in_worker:
+            signal.signal(signal.SIGINT, _interrupt)
             faulthandler.dump_traceback_later(self.seconds + GRACE_SECONDS, exit=True)
 
     def __exit__(self, *_: object) -> None:
@@ -136,7 +153,11 @@ class _time_limit:  # noqa: N801 - reads as a statement
 
 
 def _alarm(_signal: int, _frame: FrameType | None) -> None:
-    raise TimeoutError
+    raise TimeLimit
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise Interrupted
 
 
 class Recorder:

@@ -16,7 +16,9 @@ from assay.claim import CORRECTION, Claim
 from assay.errors import LedgerError
 
 Result = Mapping[str, Any]
-REQUIRED = ("id", "document", "question", "topic", "statement", "kind", "executable")
+REQUIRED = {
+    "id": str, "document": str, "question": int, "topic": str, "statement": str, "kind": str, "executable": bool,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def load_ledger(path: Path) -> Ledger:
     """Read and check the ledger; says which entry is wrong."""
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise LedgerError(f"ledger {path.name} cannot be read: {str(error).splitlines()[0]}; mend the file") from error
     if not isinstance(document, dict) or not isinstance(document.get("statements"), list):
         raise LedgerError(f"ledger {path.name} has no list of statements; expected the keys documents and statements")
@@ -71,6 +73,12 @@ def _statement(entry: Any, position: int) -> Statement:
     missing = [key for key in REQUIRED if not isinstance(entry, dict) or key not in entry]
     if missing:
         raise LedgerError(f"ledger entry {position + 1} lacks {', '.join(missing)}; expected {', '.join(REQUIRED)}")
+    mistyped = [key for key, wanted in REQUIRED.items() if type(entry[key]) is not wanted or entry[key] == ""]
+    if mistyped:
+        key = mistyped[0]
+        raise LedgerError(
+            f"ledger entry {position + 1} has {key}: {entry[key]!r}, expected {REQUIRED[key].__name__}; mend {key}"
+        )
     unknown = set(entry) - {*REQUIRED, "reason", "related"}
     if unknown:
         raise LedgerError(f"ledger entry {entry['id']} has unknown keys: {', '.join(sorted(unknown))}")
@@ -134,9 +142,9 @@ def _by_reading(claims: list[Result]) -> dict[str, list[Result]]:
 
 def _of_reading(claims: list[Result]) -> str:
     """One reading: all hold, or all refuted, or parts of the domain that differ; a claim refuted without a named part refutes it all."""
-    verdicts = {c["verdict"] for c in claims}
-    if verdicts & {"inconclusive", "unsupported"}:
+    if any(_is_open(c) for c in claims):
         return "undecided"
+    verdicts = {c["verdict"] for c in claims}
     if len(verdicts) == 1:
         return str(next(iter(verdicts)))
     if any(c["verdict"] == "refuted" and not c["covers"] for c in claims):
@@ -144,17 +152,38 @@ def _of_reading(claims: list[Result]) -> str:
     return "conditional"
 
 
+def _is_open(claim: Result) -> bool:
+    """Whether it decides nothing: a claim that could not have come out otherwise says nothing either."""
+    status = claim.get("status", "")  # a recorded verdict has none
+    return claim["verdict"] in ("inconclusive", "unsupported") or status in ("toothless", "error")
+
+
 def _why_undecided(claims: list[Result]) -> str:
-    open_claims = [c for c in claims if c["verdict"] in ("inconclusive", "unsupported")]
-    return "; ".join(f"{c['name']}: {c['problem'] or 'the evidence did not decide'}" for c in open_claims)
+    return "; ".join(f"{c['name']}: {_why_open(c)}" for c in claims if _is_open(c))
+
+
+def _why_open(claim: Result) -> str:
+    toothless = "toothless, a control did not turn its verdict" if claim.get("status") == "toothless" else ""
+    return claim["problem"] or toothless or "the evidence did not decide"
 
 
 def _conditions(claims: list[Result]) -> str:
-    parts = [f"holds where {c['boundary']}" for c in claims if c["verdict"] == "conditional"]
-    parts += [
-        f"{_words(c['verdict'])}: {c['covers']}" for c in claims if c["verdict"] in ("holds", "refuted") and c["covers"]
+    """One line a part: where it holds under a condition, for what it holds, for what it is refuted; by reading if there are several."""
+    readings = _by_reading(claims)
+    lines = [
+        f"{reading}: {part}" if len(readings) > 1 else part
+        for reading in readings
+        for part in _parts(readings[reading])
     ]
-    return "; ".join(parts)
+    return "\n".join(f"{line[:1].upper()}{line[1:].rstrip('.')}." for line in lines)
+
+
+def _parts(claims: list[Result]) -> list[str]:
+    parts = [f"holds where {c['boundary']}" for c in claims if c["verdict"] == "conditional"]
+    for verdict in ("holds", "refuted"):
+        covered = dict.fromkeys(c["covers"] for c in claims if c["verdict"] == verdict and c["covers"])
+        parts += [f"{verdict}: {'; '.join(covered)}"] if covered else []
+    return list(dict.fromkeys(parts))
 
 
 def _correct(claims: list[Result], verdict: str) -> str:

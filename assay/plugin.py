@@ -66,6 +66,7 @@ def _keep_book(config: pytest.Config) -> None:
     path = Path(config.getoption("--assay-results"))
     claims = load_claims(here.claims_folder, here.claims)
     book = Book(path, load_ledger(here.ledger), claims, names, conditions_of(config))
+    book.write(partial=True)  # a run that is killed now must not leave the results of an earlier one
     config.pluginmanager.register(Recorder(config, book), "assay-recorder")
 
 

@@ -12,9 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from assay.cli import main
+from assay.ledger import load_ledger
+from assay.measure import Conditions
+from assay.report.page import build, unchecked
 from assay.report.schema import validate
-from tests.project import GOOD, LEDGER, assay, claim_source, make, run
+from assay.results import Book
+from tests.project import GOOD, LEDGER, assay, claim_source, in_process, make, run
+from tests.report import factory
 
 ROOT = Path(__file__).parent.parent
 
@@ -91,6 +95,9 @@ BAD = {
         "hung",
     ),
     "dies": ("os.kill(os.getpid(), signal.SIGKILL)", "", "error", "process died"),
+    "interrupts": ("raise KeyboardInterrupt", "", "error", "raised KeyboardInterrupt"),
+    "times_out": ("raise TimeoutError('no answer')", "", "error", "TimeoutError: no answer"),
+    **{f"dies_{k}": ("os._exit(3)", "", "error", "process died") for k in range(8)},
     "greedy": ("torch.zeros(1 << 33); return equal(lib.double(1), 2, what='sum')", "", "error", "memory"),
 }
 
@@ -112,32 +119,40 @@ def test_bad_claims_are_reported_as_what_they_are_and_the_others_go_on(tmp_path:
 
 def test_a_killed_run_leaves_a_readable_file_that_says_it_is_partial(tmp_path: Path) -> None:
     folder = make(tmp_path / "p", GOOD, claim_source("slow", "time.sleep(60); return equal(1, 1, what='one')"))
+    (folder / "reports").mkdir()
+    for stale in ("results.json", "index.html", "junit.xml"):
+        (folder / "reports" / stale).write_text('{"run": {"partial": false}}')
     process = subprocess.Popen(
         [sys.executable, "-m", "assay.cli", "run", "--subject", "reference", "--workers", "1"],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     path = folder / "reports" / "results.json"
-    deadline = time.monotonic() + 60
-    while not path.is_file() and time.monotonic() < deadline:
+    deadline = time.monotonic() + 120
+    while "as-predicted" not in path.read_text() and time.monotonic() < deadline:
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     results = json.loads(path.read_text())
+    assert not (folder / "reports" / "index.html").exists()
     assert results["run"]["partial"] is True
     validate(results)
     assert statuses(results) == {"twice_is_even": "as-predicted"}
 
 
-def in_process(folder: Path, capsys: Any, monkeypatch: Any, *arguments: str) -> tuple[int, str]:
-    """The command line in this process: exit status and what it wrote to stderr."""
-    for name in [name for name in sys.modules if name.startswith("exam_")]:
-        del sys.modules[name]
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["assay", *arguments])
-    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
-    with pytest.raises(SystemExit) as leaving:
-        main()
-    return int(leaving.value.code or 0), capsys.readouterr().err
+def test_a_run_killed_before_its_first_result_leaves_no_results_of_an_earlier_one(tmp_path: Path) -> None:
+    book = Book(
+        tmp_path / "results.json",
+        load_ledger(make(tmp_path / "p") / "exam_claims" / "ledger.yaml"),
+        {},
+        ["s"],
+        Conditions(seed=7),
+    )
+    (tmp_path / "results.json").write_text("an earlier run")
+    book.write(partial=True)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert (results["run"]["partial"], results["run"]["seed"], results["claims"]) == (True, 7, [])
+    validate(results)
+    assert any("ended early" in line for line in unchecked(build(results)))
 
 
 @pytest.mark.parametrize(
@@ -150,6 +165,9 @@ def in_process(folder: Path, capsys: Any, monkeypatch: Any, *arguments: str) -> 
         (("run", "--subject", "reference", "--topic", "ring"), "rings"),
         (("run", "--device", "tpu"), "cpu or cuda"),
         (("run", "--seed", "many"), "--seed"),
+        (("run", "--subject", "reference", "--subject", "reference"), "named twice"),
+        (("run", "--subject", "reference", "-k", "((("), "no expression"),
+        (("run", "--subject", "reference", "--out", "pyproject.toml"), "pyproject.toml cannot be written"),
         (("run", "--examples", "0"), "--examples"),
         (("show", "gfg-1.8"), "gfg-1.1"),
         (("list", "--topic", "x"), "rings"),
@@ -189,6 +207,14 @@ def test_cuda_without_one_is_one_clear_line(tmp_path: Path, capsys: Any, monkeyp
         (GOOD + GOOD, "twice_is_even"),
         ("def broken(:\n", "rings.py"),
         ("import nowhere_to_be_found\n", "nowhere_to_be_found"),
+        ("import sys\nsys.exit(0)\n", "SystemExit: 0"),
+        ("import sys\nsys.exit()\n", "SystemExit: no message"),
+        (GOOD.replace("double", "dubble"), "nearest: double"),
+        (
+            GOOD.replace("expect=HOLDS", 'expect=HOLDS, differs={"torsh": "by design"}'),
+            "subject that does not exist: torsh",
+        ),
+        (GOOD.replace("gfg-1.1", "gfg-1.3"), "not executable: it is a name"),
     ],
 )
 def test_a_broken_claim_file_is_one_clear_line(
@@ -197,6 +223,41 @@ def test_a_broken_claim_file_is_one_clear_line(
     code, complaint = in_process(make(tmp_path / "p", source), capsys, monkeypatch, "run", "--subject", "reference")
     assert (code, len(complaint.strip().splitlines())) == (2, 1), complaint
     assert expected in complaint
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "expected"),
+    [
+        ("exam_subjects/own.py", b"import sys\nsys.exit(0)\n", "SystemExit: 0"),
+        ("exam_claims/recorded.json", b"{broken", "recorded.json cannot be read"),
+        ("exam_claims/ledger.yaml", b"\xff\xfe", "ledger.yaml cannot be read"),
+        ("pyproject.toml", b"[[[", "pyproject.toml cannot be read"),
+        (
+            "pyproject.toml",
+            b'[tool.assay]\nclaims = "exam_claims"\nsubjects = "nowhere"\n',
+            "package nowhere was not found",
+        ),
+    ],
+)
+def test_a_broken_file_of_the_project_is_one_clear_line(
+    tmp_path: Path, capsys: Any, monkeypatch: Any, file: str, content: bytes, expected: str
+) -> None:
+    folder = make(tmp_path / "p", GOOD)
+    (folder / file).write_bytes(content)
+    code, complaint = in_process(folder, capsys, monkeypatch, "run", "--subject", "reference")
+    assert (code, len(complaint.strip().splitlines())) == (2, 1), complaint
+    assert expected in complaint
+    assert not (folder / "reports").exists()
+
+
+def test_a_report_makes_its_folder_and_says_where_it_cannot(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    folder = make(tmp_path / "p", GOOD)
+    (folder / "results.json").write_text(json.dumps(factory.synthetic(5)))
+    assert in_process(folder, capsys, monkeypatch, "report", "results.json", "--out", "new/x.md") == (0, "")
+    assert (folder / "new" / "x.md").is_file()
+    code, complaint = in_process(folder, capsys, monkeypatch, "report", "results.json", "--out", "results.json/x.md")
+    assert (code, len(complaint.strip().splitlines())) == (2, 1), complaint
+    assert "cannot be written" in complaint
 
 
 def test_a_broken_ledger_is_one_clear_line(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
@@ -232,6 +293,17 @@ def test_recorded_verdicts_notice_drift(tmp_path: Path) -> None:
     code, _, output = run(folder)
     assert code == 0
     assert "was refuted, is holds" in output
+
+
+def test_pytest_finds_the_claims_that_failed_last(tmp_path: Path) -> None:
+    folder = make(tmp_path / "p", GOOD, claim_source("wrong", "return equal(lib.double(1), 3, what='sum')"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pytest", "exam_claims", "-q"]
+    for more, expected in ((), "1 failed, 1 passed"), (("--lf", "--co"), "1/2 tests collected"):
+        done = subprocess.run(
+            [*command, *more], cwd=folder, capture_output=True, text=True, env=environment, check=False
+        )
+        assert expected in done.stdout
 
 
 def test_claims_are_pytest_items(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def result(verdict: str, **changes: Any) -> dict[str, Any]:
         ([], "undecided", "no claim yet"),
         ([result("holds")], "holds", ""),
         ([result("refuted")], "refuted", ""),
-        ([result("conditional", boundary="K is odd")], "conditional", "K is odd"),
+        ([result("conditional", boundary="K is odd")], "conditional", "Holds where K is odd."),
         ([result("holds"), result("refuted")], "refuted", ""),
         ([result("holds", covers="K odd"), result("refuted", covers="K even")], "conditional", "K even"),
         ([result("holds", reading="a"), result("refuted", reading="b")], "ambiguous", "a: holds; b: refuted"),
@@ -38,12 +38,33 @@ def result(verdict: str, **changes: Any) -> dict[str, Any]:
         ([result("holds"), result("inconclusive", problem="too noisy")], "undecided", "too noisy"),
         ([result("unsupported", problem="no role")], "undecided", "no role"),
         ([result("holds", subject="torch")], "undecided", "no claim yet"),
+        ([result("holds", status="toothless")], "undecided", "c: toothless"),
+        ([result("refuted", status="error", problem="it crashed")], "undecided", "c: it crashed"),
+        ([result("holds", reading="a", status="toothless"), result("refuted", reading="b")], "undecided", "toothless"),
+        ([result("refuted", status="surprising")], "refuted", ""),
     ],
 )
 def test_a_statements_verdict_follows_from_its_claims(claims: list[dict[str, Any]], verdict: str, reason: str) -> None:
     line = judge(STATEMENT, claims, "reference")
     assert line["verdict"] == verdict
     assert reason in line["reason"]
+
+
+def test_conditions_are_one_sentence_a_part_each_once_and_by_reading_if_there_are_several() -> None:
+    parts = [
+        result("refuted", covers="K even"), result("holds", covers="K odd"), result("holds", covers="K odd"),
+        result("conditional", boundary="p = 0."), result("holds", covers="K = 1"),
+    ]  # fmt: skip
+    assert judge(STATEMENT, parts, "reference")["reason"].splitlines() == [
+        "Holds where p = 0.",
+        "Holds: K odd; K = 1.",
+        "Refuted: K even.",
+    ]
+    readings = [result("conditional", boundary="x > 0", reading=reading) for reading in ("all entries", "each row")]
+    assert judge(STATEMENT, readings, "reference")["reason"].splitlines() == [
+        "All entries: holds where x > 0.",
+        "Each row: holds where x > 0.",
+    ]
 
 
 def test_what_is_true_instead_is_said_only_if_the_run_refuted_it() -> None:
@@ -74,6 +95,10 @@ def test_not_executable_keeps_its_reason() -> None:
         ("id: gfg-1.2", "id: gfg-1.1", "stands twice"),
         ("topic: rings, ", "", "lacks topic"),
         (", reason: it is a name", "", "gives no reason"),
+        ("executable: true", 'executable: "no"', "executable: 'no', expected bool"),
+        ("topic: rings", "topic: null", "topic: None, expected str"),
+        ("topic: rings", 'topic: ""', "topic: '', expected str"),
+        ("question: 1", "question: one", "question: 'one', expected int"),
         ("kind: history", "kind: history, verdict: holds", "unknown keys: verdict"),
         ("statements:", "sentences:", "no list of statements"),
         ("documents: {", "documents: {{", "cannot be read"),

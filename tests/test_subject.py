@@ -49,6 +49,19 @@ def test_a_subject_that_cannot_be_imported_is_named(tmp_path: Path, monkeypatch:
         load_subjects("broken_subjects")
 
 
+@pytest.mark.parametrize("leaving", ["sys.exit(0)", "sys.exit()", "raise SystemExit"])
+def test_a_subject_that_leaves_when_it_is_imported_is_named(tmp_path: Path, monkeypatch: Any, leaving: str) -> None:
+    name = f"leaving_{len(leaving)}"
+    package(tmp_path, name, monkeypatch, theirs=f"import sys\n{leaving}\n")
+    with pytest.raises(SubjectError, match="SystemExit"):
+        load_subjects(name)
+
+
+def test_a_package_of_subjects_that_is_not_there_is_named() -> None:
+    with pytest.raises(UsageError, match="nowhere_at_all was not found"):
+        load_subjects("nowhere_at_all")
+
+
 def test_an_unknown_subject_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="reference"):
         choose_subjects(["referens"], "subjects")
