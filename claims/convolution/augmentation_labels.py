@@ -154,7 +154,9 @@ def a_crop_keeps_the_label(lib: Any, trial: Trial, top: int, left: int) -> Evide
     ],
     covers="labels of scaled images",
     exhaustive=True,
-    expect=CONDITIONAL("the task does not ask for the size", within=lambda asked, bar, factor: asked == "direction"),
+    expect=CONDITIONAL(
+        "the task does not ask for the size of what is scaled", within=lambda asked, bar, factor: asked == "direction"
+    ),
     sabotage={
         "never scales": {"zoom": identity()},
         "rows and columns exchanged": {"zoom": lambda sound: lambda x, factor: sound(x, factor).mT},
