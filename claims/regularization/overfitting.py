@@ -287,14 +287,14 @@ def dropout_helps_a_larger_net_more(lib: Any, trial: Trial, points: int, small: 
     sabotage={"the nets are exchanged": {"small": instead(32), "large": instead(4)}},
 )
 def a_larger_net_with_dropout_does_better(lib: Any, trial: Trial, task: Task, small: int, large: int) -> Evidence:
-    """Reading: trained with p = 0.5 on the same 150 points, some with wrong labels, 32 neurons have a lower loss on new
+    """Reading: trained with p = 0.5 on the same 100 points, some with wrong labels, 32 neurons have a lower loss on new
     data than 4, and their share of wrong answers is not higher by more than 0.02.
 
     Why: two of four neurons are too few for an exclusive-or; on a half-space more neurons learn more wrong labels by
     heart, dropout or not.
     """
     wide, narrow = (Recipe(width=width, p=0.5, steps=60, lr=0.05) for width in (large, small))
-    pair = against(lib, wide, narrow, 150, task)
+    pair = against(lib, wide, narrow, FEW, task)
     return trial.prefers(pair, what="loss on new data, not bought with errors: the larger net's is lower")
 
 

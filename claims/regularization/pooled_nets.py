@@ -108,22 +108,16 @@ def _trained(
     "Pooling lowers overfitting.",
     reading="the gap between new and training data narrows",
     needs=ROLES,
-    setting={"task": upright_or_lying, "pool": two_by_two, "plain": no_pooling, "steps": STEPS},
+    setting={"task": upright_or_lying, "pool": two_by_two, "steps": STEPS},
     expect=CONDITIONAL(
         "the answer does not hang on the exact place of what is seen, as with upright and lying bars; if it is whether "
         "the bar's row is even, which 2×2 pooling blurs, the gain is gone or bought with errors",
         within={"task": instead(upright_or_lying)},
         beyond={"task": instead(even_or_odd_row)},
     ),
-    sabotage={
-        "does not train": {"steps": instead(0)},
-        "both nets pool over the whole map": {
-            "pool": instead(over_the_whole_map),
-            "plain": instead(over_the_whole_map),
-        },
-    },
+    sabotage={"does not train": {"steps": instead(0)}},
 )
-def pooling_narrows_the_gap(lib: Any, trial: Trial, task: Task, pool: Pool, plain: Pool, steps: int) -> Evidence:
+def pooling_narrows_the_gap(lib: Any, trial: Trial, task: Task, pool: Pool, steps: int) -> Evidence:
     """Reading: on 60 images of bars with a fifth of the labels wrong, 2×2 max-pooling before the dense layer lowers
     the gap, and the loss on new images with it, and makes no more errors there, up to 0.02.
 
@@ -134,7 +128,7 @@ def pooling_narrows_the_gap(lib: Any, trial: Trial, task: Task, pool: Pool, plai
 
     def wins(n: int, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         state, sides = g.get_state(), []
-        for chosen in (pool, plain):
+        for chosen in (pool, no_pooling):
             g.set_state(state)  # both nets see the same images
             sides.append(_trained(lib, chosen, n, g, steps, task))
         pooled, other = sides
