@@ -81,7 +81,7 @@ def run_claims(request: Request, console: Console) -> int:
     _check_subjects(request.subjects, [catalogue.claims[cid] for cid in selected], config)
     _clear(request.folder)
     recorder = _run_pytest(request, config, selected, console)
-    if not recorder.document["claims"]:
+    if not recorder.document.get("claims"):  # interrupted before the session began, there is no document
         raise UsageError(f"no claim ran: {_why_nothing(recorder, request)}")
     return _conclude(recorder.document, request, config, dict(catalogue.record), console)
 
