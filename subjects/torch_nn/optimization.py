@@ -76,7 +76,9 @@ def adam(
 ) -> tuple[list[torch.Tensor], Moments]:
     """torch.optim's Adam."""
     zeros = [torch.zeros_like(w) for w in params]
-    means, squares, steps = state if state is not None else (zeros, zeros, [torch.tensor(0.0) for _ in params])
+    means, squares, steps = (
+        state if state is not None else (zeros, zeros, [torch.zeros((), dtype=torch.float64) for _ in params])
+    )
     moved, means, squares, steps = _copies(params), _copies(means), _copies(squares), _copies(steps)
     with torch.no_grad():
         torch_adam(
