@@ -228,8 +228,8 @@ Judge = Callable[[torch.Tensor], torch.Tensor]
     needs=ROLES,
     setting={"judged_by": _largest},
     expect=REFUTED(
-        instead="It is on average that features become more robust: on average, to miss a neuron costs less than in a "
-        "net without dropout and with the same training loss.",
+        instead="It is on average over the neurons that missing one costs less than in a net without dropout and with "
+        "the same training loss.",
         by="dropout_makes_features_robust",
     ),
     sabotage={"judges by the average neuron": {"judged_by": instead(_average)}},
