@@ -53,7 +53,7 @@ def four_quarter_turns_bring_an_image_back(lib: Any, x: torch.Tensor) -> Evidenc
     return (
         equal(turns[1], expected, what="pixels in the wrong place after one turn")
         & equal(turns[4], x, what="pixels that four turns do not bring back")
-        & at_least((turns[2] - x).abs().max(), 0.1, what="largest change by half a turn falls short of a tenth by")
+        & at_least((turns[2] - x).abs().max(), 0.1, what="largest change by half a turn")
     )
 
 
@@ -107,7 +107,7 @@ def enlarging_loses_nothing(lib: Any, x: torch.Tensor, order: tuple[float, float
     return (
         equal(lib.zoom(x, 2), enlarged, what="pixels of the enlarged image in the wrong place")
         & close(back, x, operations=4, what="pixels differ from what comes back by")
-        & at_least((other - x).abs().max(), 0.1, what="largest loss by shrinking first falls short of a tenth by")
+        & at_least((other - x).abs().max(), 0.1, what="largest loss by shrinking first")
     )
 
 

@@ -65,7 +65,7 @@ def a_mirrored_image_is_new_to_a_convolution(lib: Any, x: torch.Tensor, w: torch
     return at_least(
         (seen - answered).abs().max(),
         0.01 * asymmetry + 2 * rounding,
-        what="largest difference of the answers falls short of what unequal kernels give by",
+        what="largest difference of the answers",
     )
 
 
@@ -129,7 +129,7 @@ def shifts_are_new_to_a_dense_net_only(
         & at_least(
             (lib.dense(moved.flatten(1), u) - lib.dense(x.flatten(1), u)).abs().max(),
             0.1,
-            what="the dense outputs' largest move falls short of a tenth by",
+            what="largest change of the dense outputs",
         )
     )
 
@@ -208,7 +208,7 @@ def brightness_and_contrast_show_something_new(
     return at_least(
         (outputs(changed) - outputs(x)).abs().max(),
         0.01,
-        what="the largest change of an output falls short of a hundredth by",
+        what="largest change of an output",
     )
 
 

@@ -186,8 +186,8 @@ def descent_of_a_kernel_lowers_the_loss(lib: Any, trial: Trial) -> Evidence:
     # Two losses, each the sum of 16 squares an image of differences that ten roundings made.
     floor = gamma(2 * (16 * IMAGES + 2 * 10), losses.dtype) * losses[0].max()
     return (
-        at_most(rises, floor, what="loss rises in a step by")
-        & at_most(losses[-1] / losses[0], 0.05, what="share of the loss left exceeds five per cent by")
+        at_most(rises, floor, what="rise of the loss in a step")
+        & at_most(losses[-1] / losses[0], 0.05, what="share of the loss that is left")
     ).with_figure(_spread_of_starts(losses, "Loss of a kernel that is to become a planted one"))
 
 
@@ -207,7 +207,7 @@ def training_finds_the_best_kernel(lib: Any, trial: Trial) -> Evidence:
     """Reading: behind a relu, too, every start ends below five per cent of its loss; the planted filter has loss zero.
     Why: it fails because a kernel with negative answers everywhere has slope zero and never moves."""
     losses = _losses_in_training(lib, trial, lib.relu)
-    left = at_most(losses[-1] / losses[0], 0.05, what="share of the loss left exceeds five per cent by")
+    left = at_most(losses[-1] / losses[0], 0.05, what="share of the loss that is left")
     return left.with_figure(_spread_of_starts(losses, "Loss of a kernel behind a relu"))
 
 
@@ -233,8 +233,8 @@ def where_training_of_a_kernel_ends_depends_on_its_start(lib: Any, trial: Trial)
     x, _, w = _planted(lib, trial)
     negative = (lib.conv2d(x, w) <= 0).all(-1).all(-1).all(0)  # (STARTS,)
     return (
-        at_least(int(negative.sum()), 1, what="starts with negative answers only fall short of one by")
+        at_least(int(negative.sum()), 1, what="starts with negative answers only")
         & equal(losses[-1, negative], losses[0, negative], what="starts with negative answers only whose loss changes")
         & fact("other starts whose loss does not fall", int((losses[-1] >= losses[0])[~negative].sum()), 0)
-        & at_most((losses[-1] / losses[0]).min(), 0.05, what="best start keeps more than five per cent of its loss by")
+        & at_most((losses[-1] / losses[0]).min(), 0.05, what="share of its loss that the best start keeps")
     )

@@ -135,7 +135,7 @@ def descent_finds_the_kernel_behind_the_examples(
         y_label="largest error of a weight",
         log_y=True,
     )
-    return at_most(errors[-1], 1e-3, what="largest error of a weight exceeds a thousandth by").with_figure(figure)
+    return at_most(errors[-1], 1e-3, what="largest error of a weight").with_figure(figure)
 
 
 def stripes(

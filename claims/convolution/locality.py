@@ -136,7 +136,7 @@ def weights_are_shared_only_by_local_layers(lib: Any, trial: Trial, n: int, down
     allowance = gamma(4 * (n * n + 1), w.dtype) * float(w.abs().sum() * x.abs().max())
     expected = here.roll((down, right), (-2, -1))
     departure = (there - expected).abs().max()
-    return at_least(departure, 2 * allowance, what="departure from the shifted outputs falls short of rounding's by")
+    return at_least(departure, 2 * allowance, what="departure from the shifted outputs")
 
 
 @claim(

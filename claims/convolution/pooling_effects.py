@@ -97,8 +97,8 @@ def what_told_maps_apart_survives_pooling(
     w = torch.tensor(looks_for, dtype=torch.float64, device=trial.device)[None, None]
     upright, lying = (lib.relu(lib.conv2d(image, w)) for image in (x, x.mT))
     pooled = [getattr(lib, pooling)(z, size=2) for z in (upright, lying)]
-    return differs(upright, lying, by=4, what="maps before pooling are closer than four units by") & differs(
-        *pooled, by=1, what="maps after pooling are closer than one unit by"
+    return differs(upright, lying, by=4, what="largest difference of the maps before pooling") & differs(
+        *pooled, by=1, what="largest difference of the maps after pooling"
     )
 
 

@@ -143,7 +143,7 @@ def a_single_feature_is_absorbed_only_while_it_stays_in_its_window(
     if column // size == place // size:
         return equal(after, before, what="pooled entries changed by a shift within the window")
     moved = (after - before).abs().amax((-2, -1))
-    return at_least(moved, 1 / size**2, what="change by a shift across a border falls short of 1/size² by")
+    return at_least(moved, 1 / size**2, what="change by a shift across a border")
 
 
 @claim(

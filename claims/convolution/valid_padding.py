@@ -127,7 +127,7 @@ def valid_padding_leaves_fewer_parameters(lib: Any, trial: Trial, K: int, s: int
     Why: a convolution has F·(C·K·K + 1) parameters whatever its padding; only a dense layer that reads every pixel of
     the maps grows with their size. Steps as long as the kernel may leave equally many windows: 6 x 6 for K = s = 2."""
     counts = [_parameters(lib, trial, K, s, head, padding) for padding in ("valid", "same")]
-    return at_least(counts[1] - counts[0], 1, what="parameters that valid padding saves fall short of one by")
+    return at_least(counts[1] - counts[0], 1, what="parameters that valid padding saves")
 
 
 def _parameters(lib: Any, trial: Trial, K: int, s: int, head: str, padding: str) -> int:

@@ -203,7 +203,7 @@ def padding_lets_a_corner_enter_more_windows(lib: Any, trial: Trial, K: int, p: 
     """Reading: at stride 1 each corner enters min(p + 1, K)² windows, the centre K² whatever the padding.
     Why: windows that hold the first pixel of an axis begin at 0, -1, ..., as far as padding and kernel reach."""
     reach = _reach(lib.conv2d, 9, K, p, trial.device)
-    grown = at_least(_corners(reach), min(p + 1, K) ** 2, what="windows that miss the corner")
+    grown = at_least(_corners(reach), min(p + 1, K) ** 2, what="windows that hold a corner")
     return grown & equal(reach[4, 4], torch.tensor(K * K), what="centre does not enter K·K windows")
 
 

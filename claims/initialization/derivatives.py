@@ -72,7 +72,7 @@ def spread(parts: list[torch.Tensor]) -> float:
 def change_of_gradients(lib: Any, trial: Any, activation: str, **net: Any) -> Evidence:
     first, last = (weight_gradients(lib, trial, activation, step, **net) for step in (0, 50))
     change = max(float((a - b).abs().max()) for a, b in zip(first, last, strict=True))
-    return at_most(change, 0.0, what="a weight's derivative changes over 50 steps by")
+    return at_most(change, 0.0, what="change of a weight's derivative over 50 steps")
 
 
 @claim(
@@ -244,7 +244,7 @@ def identical_derivatives(lib: Any, trial: Any, activation: str, **net: Any) -> 
     facts = []
     for step in (0, 3):
         parts = weight_gradients(lib, trial, activation, step, **net)
-        facts.append(at_most(spread(parts), 0.0, what=f"two weight derivatives at step {step} differ by"))
+        facts.append(at_most(spread(parts), 0.0, what=f"difference of two weight derivatives at step {step}"))
     return all_of(facts)
 
 
@@ -288,4 +288,4 @@ def zero_weights_keep_all_weights_of_tanh_and_relu_nets_equal(lib: Any, trial: A
 
 def equal_weights(lib: Any, trial: Any, activation: str, **net: Any) -> Evidence:
     _, params = trained(lib, trial, activation, 4, **net)
-    return at_most(spread(list(params)[::2]), 0.0, what="two weights differ after four steps by")
+    return at_most(spread(list(params)[::2]), 0.0, what="difference of two weights after four steps")

@@ -118,7 +118,7 @@ def a_random_orthogonal_matrix_prefers_no_direction(lib: Any, trial: Any) -> Evi
         return torch.stack([lib.orthogonal((3, 3), generator=g) for _ in range(n)]).det() > 0
 
     one, other = (lib.orthogonal((3, 3), generator=trial.generator(name)) for name in ("one", "other"))
-    facts = differs(one, other, by=1e-3, what="two seeds differ by too little")
+    facts = differs(one, other, by=1e-3, what="largest difference of two seeds' weights")
     for k in range(3):
         facts &= trial.distribution(
             entry(k),

@@ -157,5 +157,5 @@ def a_large_random_scale_makes_a_net_overfit(lib: Any, trial: Any, large: float,
 
     larger = trial.prefers(pair, margin=VARIANCE, what="generalisation gap, small against large scale")
     return larger & at_most(
-        torch.cat(fitted).median(), 0.01 * VARIANCE, what="median error on the cases fitted at scale 4 is too large by"
+        torch.cat(fitted).median(), 0.01 * VARIANCE, what="median error on the cases fitted, at scale 4"
     )

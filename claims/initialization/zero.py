@@ -80,7 +80,7 @@ def learns_nothing(
     biases: Start | None = None, share: float = 1.0,
 ) -> Evidence:  # fmt: skip
     reached, commoner = learnt_from_zero(lib, trial, hidden, activation, of, biases, share)
-    return at_most(reached, commoner, what="accuracy exceeds that of always naming the commoner class by")
+    return at_most(reached, commoner, what="accuracy, against that of always naming the commoner class")
 
 
 @claim(
@@ -226,5 +226,5 @@ def zero_weights_stop_a_net_only_behind_units_silent_at_zero(lib: Any, trial: An
     for hidden, activation, biases in learners:
         reached, _ = learnt_from_zero(lib, trial, hidden, activation, of, biases)
         name = f"{activation} net with hidden layers {hidden} and {'drawn' if biases else 'zero'} biases"
-        stuck &= at_least(reached, 0.9, what=f"accuracy of the {name} short by")
+        stuck &= at_least(reached, 0.9, what=f"accuracy of the {name}")
     return stuck

@@ -55,9 +55,9 @@ def tuned_momentum_needs_steps_as_the_root_of_the_condition_number(lib, trial, c
     fast = momentum_steps(lib, trial.device, condition, lr, beta, most)
     bound = root * (distance + math.log(1 + 2 * root * distance)) / 2 + 1
     return (
-        at_most(fast, plain - 1, what="steps by which momentum is not faster")
-        & at_most(fast, bound, what="steps by which momentum exceeds the root law")
-        & at_least(plain, (condition - 1) * distance / 2, what="steps by which plain descent stays below its law")
+        at_most(fast, plain - 1, what="steps with momentum, against fewer than without")
+        & at_most(fast, bound, what="steps with momentum, against the root law")
+        & at_least(plain, (condition - 1) * distance / 2, what="steps of plain descent, against the least by its law")
     )
 
 
@@ -86,7 +86,7 @@ def momentum_is_faster_on_every_problem(lib, trial, condition, beta):
     which is slower than (k - 1)/(k + 1) for small k or large beta."""
     plain = plain_steps(lib, trial.device, condition, 8000)
     with_momentum = momentum_steps(lib, trial.device, condition, 2 / (1 + condition), beta, 8000)
-    return at_most(with_momentum, plain - 1, what="steps by which momentum is not faster")
+    return at_most(with_momentum, plain - 1, what="steps with momentum, against fewer than without")
 
 
 def end_in_two_wells(lib, device, start, beta):
@@ -128,8 +128,8 @@ def momentum_can_leave_a_basin(lib, trial, start, betas):
         y_label="w",
     )
     return (
-        at_least(float(plain[-1]), 0.9, what="plain descent ends left of the right well by")
-        & at_most(max(ends), -1, what="momentum ends right of the left well by")
+        at_least(float(plain[-1]), 0.9, what="place where plain descent ends")
+        & at_most(max(ends), -1, what="place where momentum ends")
     ).with_figure(picture)  # fmt: skip
 
 
@@ -152,7 +152,9 @@ def momentum_is_never_stuck(lib, trial, start, beta):
     """Reading: on w⁴ - 2w² + 0.3w, rate 0.0025, momentum ends in the
     lower well, at -1.036, from 2, 1.2 and 0.97 with 0.5, 0.9 and 0.95.
     Why it fails: a local minimum is a stable point of momentum too: without speed, nothing leads out of it."""
-    return at_most(end_in_two_wells(lib, trial.device, start, beta), -1, what="the end lies right of the lower well by")
+    return at_most(
+        end_in_two_wells(lib, trial.device, start, beta), -1, what="place of the end, against the lower well"
+    )
 
 
 @claim(
@@ -175,7 +177,7 @@ def near_a_local_minimum_momentum_ends_in_it(lib, trial, start, beta):
     within 0.01 of the higher well, at 0.960.
     Why: the energy at the start, which momentum can only lose, is below the barrier between the wells."""
     gap = abs(end_in_two_wells(lib, trial.device, start, beta) - 0.960150)
-    return at_most(gap, 0.01, what="the end is farther from the local minimum than 0.01, by")
+    return at_most(gap, 0.01, what="distance of the end from the local minimum")
 
 
 @claim(

@@ -31,7 +31,7 @@ def batch_descent_points_straight_at_the_optimum(lib, trial, spread):
     """Reading: over 360 directions, the cosine between -g and the way to the optimum is one up to rounding.
     Why not: in a valley of condition number κ the cosine falls to 2√κ/(1 + κ), so the path bends and, at large rates, zigzags.
     How long a step counts as large the statement does not say; that the steps work is the other readings' matter."""
-    return at_least(cosines(lib, trial, spread).min(), 1 - 1e-12, what="smallest cosine falls short of one by")
+    return at_least(cosines(lib, trial, spread).min(), 1 - 1e-12, what="smallest cosine")
 
 
 @claim(
@@ -102,9 +102,7 @@ def each_batch_step_leads_nearer_to_the_optimum(lib, trial, spread, share):
     w, slope = valley(trial, spread, 360)
     (end,), _ = lib.sgd([w], [lib.mean_gradient(two_samples(slope))], None, lr=share / spread)
     # the smallest shortening, along the flat axis at κ = 1000, is by a share of 1.9e-3; a tenth of it is asked for
-    return at_most(
-        (end.norm(dim=-1) / w.norm(dim=-1)).max(), 1 - 2e-4, what="a step shortens the distance too little, by"
-    )
+    return at_most((end.norm(dim=-1) / w.norm(dim=-1)).max(), 1 - 2e-4, what="share of the distance that a step leaves")
 
 
 def valley(trial, spread, count):

@@ -97,9 +97,7 @@ def descent_finds_the_lowest_point_of_convex_surfaces(lib, trial, surface):
     """Reading: from a fixed start, 400 steps of rate 1/curvature end within 1e-6 of the least value, for each convex surface.
     Why not all: at a kink the slope does not shrink, so a constant rate steps back and forth across the minimum for ever;
     rates that fall to zero would get there."""
-    return at_most(
-        excess_after_descent(lib, trial, surface), REACHED, what="end lies above the least value by more than 1e-6, by"
-    )
+    return at_most(excess_after_descent(lib, trial, surface), REACHED, what="height of the end above the least value")
 
 
 @claim(
@@ -118,9 +116,7 @@ def descent_finds_the_lowest_point_of_convex_surfaces(lib, trial, surface):
 def descent_finds_the_lowest_point_of_smooth_surfaces(lib, trial, surface):
     """Reading: as for convex surfaces, for each smooth one.
     Why not all: descent stops in the first valley that it reaches, which need not be the deepest."""
-    return at_most(
-        excess_after_descent(lib, trial, surface), REACHED, what="end lies above the least value by more than 1e-6, by"
-    )
+    return at_most(excess_after_descent(lib, trial, surface), REACHED, what="height of the end above the least value")
 
 
 @claim(
@@ -138,9 +134,7 @@ def descent_finds_the_lowest_point_of_smooth_surfaces(lib, trial, surface):
 def enough_time_gives_the_best_answer(lib, trial, surface):
     """Reading: after 400 steps of rate 1/curvature the loss is within 1e-6 of the least value, for every surface.
     Why not all: time does not help out of a valley that is not the deepest, nor, at a constant rate, to rest at a kink."""
-    return at_most(
-        excess_after_descent(lib, trial, surface), REACHED, what="end lies above the least value by more than 1e-6, by"
-    )
+    return at_most(excess_after_descent(lib, trial, surface), REACHED, what="height of the end above the least value")
 
 
 @claim(
@@ -166,7 +160,7 @@ def enough_time_gives_the_best_answer_at_any_rate(lib, trial, surface, share):
     return at_most(
         excess_after_descent(lib, trial, surface, share=share),
         REACHED,
-        what="end lies above the least value by more than 1e-6, by",
+        what="height of the end above the least value",
     )
 
 
@@ -202,7 +196,7 @@ def batch_runs_coincide_and_stochastic_runs_differ(lib, trial, seed, n, same):
         stochastic(0), stochastic(0), what="entries in which runs of one seed differ"
     )
     gap = float((stochastic(0) - stochastic(0 if same else 1)).abs().max())
-    return again & at_least(gap, 1e-12, what="two seeds differ by less than rounding could explain, by")
+    return again & at_least(gap, 1e-12, what="largest difference of two seeds")
 
 
 @claim(
@@ -274,9 +268,7 @@ def after_one_pass_batch_descent_is_behind(lib, trial, n, size):
         batch = batch_descent(lib, data, start, lr=1 / data.curvature(), steps=1)
         return distance(stochastic, best), distance(batch, best)
 
-    return trial.prefers(
-        pair, what="win rate of single-sample steps after one pass falls short of one half by", most=128
-    )
+    return trial.prefers(pair, what="single-sample steps are nearer after one pass", most=128)
 
 
 @claim(
@@ -300,4 +292,4 @@ def in_the_limit_batch_descent_is_more_accurate(lib, trial, noise):
         batch = batch_descent(lib, data, start, lr=1 / data.curvature(), steps=60)
         return distance(batch, best), distance(stochastic, best)
 
-    return trial.prefers(pair, what="win rate of batch descent in the limit falls short of one half by", most=128)
+    return trial.prefers(pair, what="batch descent is nearer in the limit", most=128)

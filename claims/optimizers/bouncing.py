@@ -76,7 +76,7 @@ def stochastic_descent_keeps_bouncing(lib, trial, schedule, noise):
         floor=0.1,
         detects=0.05,
         spread=0.1,
-        what="mean movement long after the start falls short of a tenth by",
+        what="mean movement long after the start",
         most=4096,
     )
 
@@ -117,7 +117,7 @@ def stochastic_descent_ends_good_not_optimal(lib, trial, schedule, noise):
         detects=floor / 4,
         tolerance=floor / 20,
         spread=0.1,
-        what="mean squared distance differs from the floor",
+        what="mean squared distance to the optimum",
         most=8192,
     )
 
@@ -154,10 +154,8 @@ def shrinking_steps_settle_at_the_optimum(lib, trial, schedule):
     Margin: 240 runs know each V to a relative √(2/(3·240)) = 0.05, their ratio to 0.075; 0.64 is six of these above 0.41, and
     six below one."""
     early, late = mean_distances(lib, trial, schedule, 200, 1000, runs=240)
-    low = at_most(late, floor_of(FIXED) / 2, what="mean squared distance exceeds half the floor of a fixed rate by")
-    return low & at_most(
-        late / early, 0.64, what="share of the squared distance that 1000 further steps leave, above 0.64"
-    )
+    low = at_most(late, floor_of(FIXED) / 2, what="mean squared distance, against half the floor of a fixed rate")
+    return low & at_most(late / early, 0.64, what="share of the squared distance that 1000 further steps leave")
 
 
 @claim(
@@ -177,5 +175,5 @@ def rates_that_fall_but_not_to_zero_leave_a_floor(lib, trial, schedule):
     return at_least(
         mean_distances(lib, trial, schedule, 300, 300, runs=60)[1],
         floor_of(limit) / 2,
-        what="mean squared distance falls short of half the floor by",
+        what="mean squared distance, against half the floor",
     )

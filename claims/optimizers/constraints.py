@@ -65,7 +65,7 @@ def stochastic_descent_alone_breaks_a_constraint(lib, trial, target):
     """Reading: under the constraint |w| <= 1, with the unconstrained optimum at (3, 1), every one of 50 runs ends more than 1 outside.
     Why: the updates know the loss only and go to its minimum, √10 - 1 = 2.2 beyond the ball. (Batch descent does the same.)"""
     outside, _, _ = ends_in_the_ball(lib, trial, target=target, project=False)
-    return at_least(outside, 1.0, what="the end lies less than 1 outside the ball, by")
+    return at_least(outside, 1.0, what="how far outside the ball the end lies")
 
 
 @claim(
@@ -89,7 +89,7 @@ def stochastic_descent_fails_under_constraints(lib, trial, project):
     return at_least(
         max(float(outside.max()), float(off)),
         2 * expected_distance(),
-        what="the worse of violation and distance stays below twice the noise by",
+        what="the worse of violation and distance, against twice the noise",
     )
 
 
@@ -110,6 +110,6 @@ def projected_stochastic_descent_reaches_the_constrained_optimum(lib, trial, pro
     Margin: the noise explains a root mean squared distance of 0.038, see `expected_distance`; twice that is allowed."""
     outside, w, data = ends_in_the_ball(lib, trial, target=OUTSIDE, project=project)
     off = distance(w, on_the_circle(data)).mean().sqrt()
-    return at_most(outside.max(), 1e-12, what="the end lies outside the ball by") & at_most(
-        off, 2 * expected_distance(), what="root mean squared distance exceeds twice the noise by"
+    return at_most(outside.max(), 1e-12, what="how far outside the ball an end lies") & at_most(
+        off, 2 * expected_distance(), what="root mean squared distance, against twice the noise"
     )

@@ -43,7 +43,7 @@ def a_batch_step_costs_in_proportion_to_the_set(lib, trial, n, used):
     Why: every sample passes forward and backward once, with 8 products and 8 sums each (a subject that also finds the gradient by
     the inputs takes half as many again); counted while the products run, not timed."""
     few, many = gradient_flops(lib, trial, used(n), 8), gradient_flops(lib, trial, used(2 * n), 8)
-    return at_least(few, 4 * n * 8, what="operations of one gradient fall short of 4·n·8 by") & within(
+    return at_least(few, 4 * n * 8, what="operations of one gradient, against 4·n·8") & within(
         many / few, 2.0, 0.0, what="cost ratio of 2n to n samples differs from two by", why="counts are exact"
     )
 
@@ -88,7 +88,7 @@ def training_costs_more_on_a_larger_set(lib, trial, n, used):
     few, many = (
         mean_steps(lib, trial.generator(m), used(m)) * gradient_flops(lib, trial, used(m), 10) for m in (n, 10 * n)
     )
-    return at_most(few / many, 2 / 3, what="cost with n samples over that with ten times as many, above two thirds")
+    return at_most(few / many, 2 / 3, what="cost with n samples over that with ten times as many")
 
 
 @claim(
@@ -112,7 +112,7 @@ def a_step_is_linear_in_the_features(lib, trial, d, flops):
     exactly twice.
     Why: a gradient touches each of the n·d inputs a fixed number of times, while the normal equations need all n·d² products."""
     few, many = flops(lib, trial, 64, d), flops(lib, trial, 64, 2 * d)
-    return at_least(few, 4 * 64 * d, what="operations of one gradient fall short of 4·64·d by") & within(
+    return at_least(few, 4 * 64 * d, what="operations of one gradient, against 4·64·d") & within(
         many / few, 2.0, 0.0, what="cost ratio of 2d to d features differs from two by", why="counts are exact"
     )
 
@@ -160,7 +160,7 @@ def the_whole_descent_scales_well(lib, trial, d, spread):
     with two features.
     Why: the best constant rate shrinks the distance by (κ - 1)/(κ + 1) a step; d appears only if κ depends on it, here as d²."""
     few = steps_to_reach(lib, trial, 2, spread(2))
-    return at_most(steps_to_reach(lib, trial, d, spread(d)), few, what="steps exceed those with two features by")
+    return at_most(steps_to_reach(lib, trial, d, spread(d)), few, what="steps, against those with two features")
 
 
 @claim(

@@ -130,9 +130,7 @@ def a_short_step_lowers_the_cost_by_rate_times_squared_gradient(lib, trial, seed
     # where the drift grows along the step, its average is at most that at the end; twice that leaves room where it does
     # not; 64 roundings of the loss
     margin = 2 * lr * (squared * drift).sqrt() + 64 * 2.0**-53
-    short = at_most(
-        drift / squared, 0.01, what="the gradient changes on the way by more than a tenth of itself, squared, by"
-    )
+    short = at_most(drift / squared, 0.01, what="change of the gradient on the way, as a share of itself, squared")
     return short & within(
         before - after,
         lr * squared,
@@ -181,7 +179,10 @@ def the_gradient_points_to_steepest_ascent(lib, trial, seed, order):
         why="truncation and rounding of the central difference",
     )
     return along & between(
-        (slope.abs() - error).clamp_min(0), 0, float(g.norm()), what="a direction is steeper than the gradient by"
+        (slope.abs() - error).clamp_min(0),
+        0,
+        float(g.norm()),
+        what="steepness of a direction beyond rounding, against the gradient's length",
     )
 
 

@@ -67,9 +67,7 @@ def a_low_rate_reaches_the_lowest_point(lib, trial, landscape, start, steps):
     Why: on a convex loss every point with zero slope is lowest; elsewhere descent
     stops in the nearest dip, or on a pass whose ridge it follows exactly."""
     excess = descend(lib, trial.device, landscape, start, 0.02, steps)
-    return at_most(
-        excess[-1] / excess[0], 1e-3, what="share of the start's excess loss that is left, above one thousandth"
-    )
+    return at_most(excess[-1] / excess[0], 1e-3, what="share of the start's excess loss that is left")
 
 
 @claim(
@@ -92,7 +90,7 @@ def a_low_rate_reaches_the_minimum_of_every_parabola(lib, trial, curvature, step
     Why: a step multiplies w by 1 - 0.02·c: low is what is below 2/c, and no number is low for every loss."""
     w = torch.ones(1, dtype=torch.float64, device=trial.device)
     end = path(lambda p, g, s: lib.sgd(p, g, s, lr=0.02), lambda w: curvature * w, w, steps)[-1]
-    return at_most(end.square(), 1e-3, what="share of the start's excess loss that is left, above one thousandth")
+    return at_most(end.square(), 1e-3, what="share of the start's excess loss that is left")
 
 
 @claim(
@@ -120,7 +118,7 @@ def a_low_rate_comes_to_rest(lib, trial, landscape, start, steps):
     w = torch.tensor(start, dtype=torch.float64, device=trial.device)
     visited = path(lambda p, g, s: lib.sgd(p, g, s, lr=0.02), GROUNDS[landscape].slope, w, steps)
     moved = (visited[-1] - visited[steps // 2]).norm()
-    return at_most(moved, 0.1, what="the second half of the steps moves the point farther than a tenth, by")
+    return at_most(moved, 0.1, what="how far the second half of the steps moves the point")
 
 
 @claim(
@@ -143,11 +141,11 @@ def a_low_rate_stays_in_a_dimple_that_a_high_one_leaves(lib, trial, landscape, l
     Why: the dimple's curvature at its bottom, w = 2.955, is 6.32, so that rates above 2/6.32 = 0.32 cannot settle
     there, while the bowl's is 1/10."""
     losses = {lr: descend(lib, trial.device, landscape, (3.5,), lr, 1500)[-1] for lr in (low, *high)}
-    caught = at_least(losses[low], 0.1, what="the low rate ends nearer to the least loss than 0.1, by")
+    caught = at_least(losses[low], 0.1, what="excess loss at the end of the low rate")
     return caught & at_most(
         torch.stack([losses[lr] for lr in high]),
         1e-3,
-        what="a high rate ends farther from the least loss than 0.001, by",
+        what="excess loss at the end of a high rate",
     )
 
 
@@ -179,10 +177,8 @@ def descent_makes_the_cost_minimal(lib, trial, landscape, start, lr):
     # the cost is a sum of up to three terms of size at most 1.4 near its end: rounding may lift it by 8 roundings of
     # that
     rounding = 8 * 1.4 * 2.0**-53
-    never_up = at_most(excess[1:] - excess[:-1], rounding, what="a step raises the cost by more than rounding, by")
-    return never_up & at_most(
-        excess[-1] / excess[0], 1e-3, what="share of the start's excess cost that is left, above one thousandth"
-    )
+    never_up = at_most(excess[1:] - excess[:-1], rounding, what="rise of the cost in a step, against rounding")
+    return never_up & at_most(excess[-1] / excess[0], 1e-3, what="share of the start's excess cost that is left")
 
 
 @claim(
@@ -206,9 +202,7 @@ def descent_makes_a_convex_cost_minimal(lib, trial, landscape, start, lr):
     cost.
     Why: a step multiplies the coordinates by 1 - lr and 1 - 4·lr, at 0.6 by 0.4 and -1.4."""
     excess = descend(lib, trial.device, landscape, start, lr, 800)
-    return at_most(
-        excess[-1] / excess[0], 1e-3, what="share of the start's excess cost that is left, above one thousandth"
-    )
+    return at_most(excess[-1] / excess[0], 1e-3, what="share of the start's excess cost that is left")
 
 
 @claim(
@@ -234,9 +228,7 @@ def descent_makes_a_convex_cost_minimal_if_there_is_a_least_one(lib, trial, land
     Why: on a bowl what is left shrinks by at least 0.95² a step, on log(1 + e^-w) only as 1/(0.05·t): 0.025 after 800 steps.
     Labels that a plane separates without an error make a cross-entropy of this kind."""
     excess = descend(lib, trial.device, landscape, start, lr, 800)
-    return at_most(
-        excess[-1] / excess[0], 1e-6, what="share of the start's excess cost that is left, above a millionth"
-    )
+    return at_most(excess[-1] / excess[0], 1e-6, what="share of the start's excess cost that is left")
 
 
 @claim(
@@ -260,4 +252,4 @@ def descent_ends_where_the_slope_vanishes(lib, trial, landscape, start, steps):
     w = torch.tensor(start, dtype=torch.float64, device=trial.device)
     visited = path(lambda p, g, s: lib.sgd(p, g, s, lr=0.05), ground.slope, w, steps)
     slopes = ground.slope(visited).norm(dim=-1)
-    return at_most(slopes[-1] / slopes[0], 1e-3, what="share of the start's slope that is left, above one thousandth")
+    return at_most(slopes[-1] / slopes[0], 1e-3, what="share of the start's slope that is left")

@@ -69,7 +69,7 @@ def the_rate_matters_more_than_width_and_batch_size(lib, trial, rates, widths, b
     return at_least(
         by_rate,
         torch.maximum(by_width, by_size),
-        what="share of variance by which the rate explains less than width or batch size",
+        what="share of variance explained by the rate, against width's and batch size's",
     ).with_figure(picture)
 
 
@@ -104,7 +104,7 @@ def the_best_rate_is_neither_very_low_nor_very_high(lib, trial, rates):
     return at_most(
         2 * losses.min() / torch.stack([losses[0], losses[-1]]),
         1,
-        what="twice the best loss over the loss at an end of the range, above one",
+        what="twice the best loss over the loss at an end of the range",
     ).with_figure(picture)
 
 
@@ -139,7 +139,7 @@ def rates_differ_by_orders_of_magnitude_in_the_loss(lib, trial, rates, curvature
     span = at_least(
         (losses.max() / losses.min()).log10(),
         10,
-        what="orders of magnitude by which the span of losses falls short of ten",
+        what="span of the losses, in orders of magnitude",
     )
     nearest = min(rates, key=lambda lr: abs(lr - 2 / sum(curvatures)))
     return (

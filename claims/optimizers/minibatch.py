@@ -42,9 +42,9 @@ def mini_batch_descent_goes_its_own_way(lib, trial, size):
     Why: they make 12 updates, not 48 or 3, and each follows another mean gradient. Rounding is below 1e-13."""
     data = gaussian(1, 16, 3, trial.generator("data"), noise=1.0)
     few, single, whole = (epochs(lib, data, "sgd", k)[0] for k in (size, 1, 16))
-    return differs(
-        few, single, by=1e-9, what="batches lead to the weights of single samples, short of 1e-9 by"
-    ) & differs(few, whole, by=1e-9, what="batches lead to the weights of the whole set, short of 1e-9 by")
+    return differs(few, single, by=1e-9, what="largest difference from the weights of single samples") & differs(
+        few, whole, by=1e-9, what="largest difference from the weights of the whole set"
+    )
 
 
 @claim(
@@ -68,7 +68,7 @@ def mini_batches_have_an_update_rule_of_their_own(lib, trial, rule, size):
     for index in lib.epoch_batches(16, size):
         w = w - RULES["sgd"]["lr"] * lib.mean_gradient(data.rows(index).sample_gradients(w))
     by_rule, _ = epochs(lib, data, rule, size, count=1)
-    return differs(by_rule, w, by=1e-9, what="the two rules lead to weights closer than 1e-9, by")
+    return differs(by_rule, w, by=1e-9, what="largest difference of the two rules' weights")
 
 
 @claim(
@@ -93,7 +93,7 @@ def batch_size_and_update_rule_are_independent(lib, trial, one, other):
         epochs(lib, data, *one)[0],
         epochs(lib, data, *other)[0],
         by=1e-9,
-        what="two combinations lead to weights closer than 1e-9, by",
+        what="largest difference of two combinations' weights",
     )
 
 
@@ -131,7 +131,7 @@ def first_batch_is_unbiased(lib, trial, n, size):
         index = torch.stack([lib.epoch_batches(n, size, generator=g)[0] for _ in range(count)])
         return lib.mean_gradient(per_sample[index]) @ full
 
-    what = "mean projection of a batch gradient differs from |g|²"
+    what = "mean projection of a batch gradient on the full one"
     return trial.mean(draw, float(full.square().sum()), detects=spread / 10, spread=spread, what=what)
 
 
@@ -196,9 +196,7 @@ def the_noise_of_a_batch_falls_as_one_over_its_size(lib, trial, size, copies):
         )
         return lib.mean_gradient(gradients.expand(n, size, 1))[:, 0]
 
-    return trial.variance(
-        draw, 4.0 / size, detects=0.05, what=f"variance of the mean of {size} gradients differs from σ²/{size}"
-    )
+    return trial.variance(draw, 4.0 / size, detects=0.05, what=f"variance of the mean of {size} gradients")
 
 
 @claim(
@@ -248,7 +246,7 @@ def single_samples_may_need_fewer_passes(lib, trial, n):
         batch = batch_descent(lib, data, start, lr=1 / data.curvature(), steps=1)
         return distance(w, data.minimiser()), distance(batch, data.minimiser())
 
-    return trial.prefers(pair, what="win rate of one pass of single samples falls short of one half by", most=128)
+    return trial.prefers(pair, what="one pass of single samples ends nearer", most=128)
 
 
 @claim(
@@ -270,9 +268,9 @@ def single_sample_steps_are_noisier(lib, trial, seed, n, same):
     order = torch.randperm(n, generator=trial.generator("order", seed), device=trial.device)
     batch_spread = (lib.mean_gradient(g) - lib.mean_gradient(g[order])).abs().max()
     rounding = n * 2.0**-52 * float(g.abs().max())
-    return at_least(
-        singles.std(0).max(), 1e-9, what="spread of single-sample gradients falls short of 1e-9 by"
-    ) & at_most(batch_spread, rounding, what="batch gradients of two orders differ beyond rounding by")
+    return at_least(singles.std(0).max(), 1e-9, what="spread of single-sample gradients") & at_most(
+        batch_spread, rounding, what="difference of batch gradients of two orders, against rounding"
+    )
 
 
 @claim(
@@ -295,4 +293,4 @@ def mini_batches_can_need_less_work(lib, trial, n, size):
         batch = batch_descent(lib, data, start, lr=1 / data.curvature(), steps=2)
         return distance(w, data.minimiser()), distance(batch, data.minimiser())
 
-    return trial.prefers(pair, what="win rate of mini-batches at equal work falls short of one half by", most=128)
+    return trial.prefers(pair, what="mini-batches end nearer at equal work", most=128)

@@ -156,7 +156,7 @@ def momentum_carries_on_against_the_gradient(lib, trial, percent, pushes):
     gradients[pushes:] = -1
     goes_on = displacements(lib, gradients, 0.1, beta)[pushes:, 0] < 0
     expected = [(2 - beta**200) * beta**n > 1 for n in range(1, most + 1)]
-    lasts = at_least(int(goes_on.sum()), 1, what="steps against the gradient that are missing")
+    lasts = at_least(int(goes_on.sum()), 1, what="steps against the gradient")
     return lasts & equal(goes_on.tolist(), expected, what="the steps against the gradient are others than derived")
 
 
@@ -258,8 +258,14 @@ def a_larger_beta_keeps_the_old_direction_longer(lib, trial, betas, pushes):
     counts = [steps_to_turn(lib, trial.device, beta, pushes) for beta in betas]
     expected = [math.ceil(math.log(2 - beta**pushes) / -math.log(beta)) if beta > 0 else 1 for beta in betas]
     picture = curve("Steps until the parameter turns", betas, {"steps": counts}, x_label="beta", y_label="steps")
-    rises = at_least(torch.tensor(counts[1:]), torch.tensor(counts[:-1]), what="a larger coefficient turns sooner by")
-    longest = at_least(counts[-1], counts[0] + 1, what="the largest coefficient turns no later than the smallest, by")
+    rises = at_least(
+        torch.tensor(counts[1:]),
+        torch.tensor(counts[:-1]),
+        what="steps to turn at a larger coefficient, against the next smaller",
+    )
+    longest = at_least(
+        counts[-1], counts[0] + 1, what="steps to turn at the largest coefficient, against more than at the smallest"
+    )
     return (
         rises & longest & equal(counts, expected, what="steps until the parameter turns differ from the formula")
     ).with_figure(picture)
@@ -303,7 +309,7 @@ def a_smaller_beta_turns_more_with_the_gradient(lib, trial, betas):
         x_label="beta",
         y_label="degrees",
     )
-    falls = at_most(angles[1:], angles[:-1], what="a larger coefficient turns more, by radians")
+    falls = at_most(angles[1:], angles[:-1], what="turn at a larger coefficient, in radians, against the next smaller")
     # the way is at most 400·lr/(1 - 0.97); w' - w rounds by u of it, 1.5e-12 of lr, in both coordinates of a step at least lr long
     allowance = 400 / 0.03 * 2.0**-52
     return (
@@ -341,6 +347,4 @@ def a_smaller_beta_changes_the_update_more(lib, trial, betas):
     changes = torch.stack(
         [(displacements(lib, turned, 0.1, b) - displacements(lib, straight, 0.1, b))[-1].norm() for b in betas]
     )
-    return at_least(
-        changes[:-1] - changes[1:], 1e-4, what="the change at a larger coefficient is not shorter by 1e-4, by"
-    )
+    return at_least(changes[:-1] - changes[1:], 1e-4, what="how much shorter the change is at a larger coefficient")

@@ -125,7 +125,7 @@ def a_low_rate_settles_on_a_point(lib, trial, noise):
     start = torch.zeros_like(data.x[:, 0])
     end = sampled_descent(lib, data, start, rate=lambda _: 0.05, steps=600, size=1, generator=g)
     root = distance(end, data.minimiser()).mean().sqrt()
-    return at_most(root, 1e-3, what="root mean square distance to the minimum above 0.001, by")
+    return at_most(root, 1e-3, what="root mean square distance to the minimum")
 
 
 CONSTANT_RATES = (4 / 3, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)

@@ -66,7 +66,7 @@ def falling_steps_settle_at_the_global_minimum(lib, trial, slope, rate):
         there,
         floor=0.9,
         detects=0.08,
-        what="share of runs at the global minimum falls short of nine tenths by",
+        what="share of runs at the global minimum",
         most=4096,
     )
 
@@ -96,12 +96,12 @@ def noise_helps_out_of_a_shallow_minimum(lib, trial, noise):
     def leaves(n, g):
         return wander(lib, trial, n, g, slope=well_slope, noise=noise, rate=lambda t: 0.05, steps=2000, start=1.3) < 0
 
-    stays = at_least(still, 0, what="batch descent ends below zero by")
+    stays = at_least(still, 0, what="place where batch descent ends")
     return stays & trial.often(
         leaves,
         floor=0.05,
         detects=0.05,
-        what="share of noisy runs that leave falls short of one in twenty by",
+        what="share of noisy runs that leave",
         most=8192,
     )
 
@@ -135,7 +135,7 @@ def large_sets_favour_stochastic_descent(lib, trial, n, spread, passes):
         batch = batch_descent(lib, data, start, lr=1 / data.curvature(), steps=passes)
         return distance(w, data.minimiser()), distance(batch, data.minimiser())
 
-    return trial.prefers(pair, what="win rate of single samples falls short of one half by", most=MOST)
+    return trial.prefers(pair, what="single samples end nearer", most=MOST)
 
 
 def sorted_classes(trial, runs, g, n=20):
@@ -197,7 +197,7 @@ def shuffling_beats_the_sorted_order(lib, trial, sort, passes, lr):
         shuffled, plain = (run_epochs(lib, trial, x, y, g, shuffled=s, epochs=passes, lr=lr) for s in (True, False))
         return logistic_loss(x, y, shuffled), logistic_loss(x, y, plain)
 
-    return trial.prefers(pair, what="win rate of shuffled epochs falls short of one half by", most=512)
+    return trial.prefers(pair, what="shuffled epochs end at the lower loss", most=512)
 
 
 @claim(
@@ -215,7 +215,7 @@ def shuffling_beats_the_sorted_order(lib, trial, sort, passes, lr):
 def a_fixed_order_does_not_converge(lib, trial, noise):
     """Reading: single samples in a fixed order, 30 epochs of rate 0.1, end further than 1e-3 from the optimum.
     Why it fails: each step projects towards the solution that all samples share."""
-    return at_least(fixed_order_end(lib, trial, noise), 1e-3, what="squared distance falls short of 1e-3 by")
+    return at_least(fixed_order_end(lib, trial, noise), 1e-3, what="squared distance")
 
 
 @claim(
@@ -230,7 +230,7 @@ def a_fixed_order_does_not_converge(lib, trial, noise):
 def a_fixed_order_converges_on_consistent_data(lib, trial, noise):
     """Reading: single samples in a fixed order, 30 epochs of rate 0.1, end within 1e-6 of the solution, in squared distance.
     Why: with noise-free targets every sample's gradient vanishes there; 3000 contracting steps leave far less than 1e-6."""
-    return at_most(fixed_order_end(lib, trial, noise), 1e-6, what="squared distance exceeds 1e-6 by")
+    return at_most(fixed_order_end(lib, trial, noise), 1e-6, what="squared distance")
 
 
 def fixed_order_end(lib, trial, noise):

@@ -53,8 +53,8 @@ def a_higher_rate_needs_fewer_steps(lib, trial, percent, factor, curvature):
     lr, most = percent / 100 / curvature, 200
     slow, fast = (count_steps(lib, rate, curvature, one(trial.device), 1e-3, most) for rate in (lr, factor * lr))
     far, near = (ten_steps(lib, rate, curvature, one(trial.device)) for rate in (lr, factor * lr))
-    return at_most(fast, slow, what="steps that the higher rate takes longer") & at_most(
-        near, 0.999 * far, what="distance after ten steps at the higher rate, above 0.999 of that at the lower one, by"
+    return at_most(fast, slow, what="steps at the higher rate, against the lower one's") & at_most(
+        near, 0.999 * far, what="distance after ten steps at the higher rate, against 0.999 of that at the lower one"
     )
 
 
@@ -108,8 +108,8 @@ def fewer_epochs_at_a_higher_rate(lib, trial, rates):
         "Epochs until the loss is below 0.3", rates, {"mean of 40 nets": epochs},
         x_label="learning rate", y_label="epochs", marks={"not reached": most + 1.0}, log_x=True,
     )  # fmt: skip
-    handful = at_most(epochs[-1], 5, what="epochs at the highest rate beyond five")
-    fewer = at_most(epochs[1:] - epochs[:-1], -1, what="one epoch less is missed at the higher rate by")
+    handful = at_most(epochs[-1], 5, what="epochs at the highest rate")
+    fewer = at_most(epochs[1:] - epochs[:-1], -1, what="epochs more at the higher rate")
     return (fewer & handful).with_figure(picture)
 
 
@@ -137,9 +137,7 @@ def steps_grow_as_one_over_the_rate(lib, trial, share, start):
     Why: n is the first with (1 - lr)ⁿ <= 10⁻⁶, and lr <= -ln(1 - lr) <= lr/(1 - lr)."""
     distance = math.log(1e6)
     n = count_steps(lib, share, 1.0, start * one(trial.device), 1e-6, 20_000)
-    return between(
-        share * n, (1 - share) * distance, distance + share, what="rate times steps lies outside the bounds by"
-    )
+    return between(share * n, (1 - share) * distance, distance + share, what="rate times steps")
 
 
 @claim(
@@ -163,8 +161,8 @@ def a_higher_rate_is_faster_and_a_still_higher_one_fails(lib, trial, curvature, 
     low, middle, high = (rate / curvature for rate in rates)
     slow, fast = (count_steps(lib, lr, curvature, one(trial.device), 1e-3, 100) for lr in (low, middle))
     end = path(lambda p, g, s: lib.sgd(p, g, s, lr=high), lambda w: curvature * w, one(trial.device), 30)[-1]
-    return at_least(slow, fast + 1, what="steps by which the higher rate is not faster") & diverges(
-        end, beyond=1e5, what="the highest rate stays within a distance of 1e5 after 30 steps, short by"
+    return at_least(slow, fast + 1, what="steps at the lower rate, against more than at the higher one") & diverges(
+        end, beyond=1e5, what="distance after 30 steps at the highest rate"
     )
 
 
@@ -186,7 +184,7 @@ def a_rate_below_the_resolution_stands_still(lib, trial, lr):
     Why: numbers just below 1 lie 6·10⁻⁸ apart, so 1 - 10⁻⁹ is rounded back to 1."""
     start = torch.ones(1, dtype=torch.float32, device=trial.device)
     visited = path(lambda p, g, s: lib.sgd(p, g, s, lr=lr), lambda w: w, start, 1000)
-    return at_least(visited, 1, what="the iterate has moved towards the minimum by")
+    return at_least(visited, 1, what="distance from the minimum, over the start's")
 
 
 @claim(
@@ -215,4 +213,4 @@ def rates_that_fall_too_fast_stop_short(lib, trial, percent, factor):
         lowest = min(lowest, float(w))
     floor = (1 - lr) ** (1 / (1 - factor))
     # three roundings in each of twenty steps may take this share off the exact bound
-    return at_least(lowest, floor * (1 - 60 * 2.0**-53), what="descent came below the bound by")
+    return at_least(lowest, floor * (1 - 60 * 2.0**-53), what="lowest distance, against the bound")

@@ -63,7 +63,7 @@ def a_rate_of_one_or_more_never_converges(lib, trial, lr, curvature):
     Why it fails: each step multiplies w by 1 - lr·c, which is small for a flat loss whatever lr is."""
     start = torch.ones(1, dtype=torch.float64, device=trial.device)
     end = on_parabola(lib, lr, curvature, start, 100)[-1]
-    return at_least(end.abs(), 1, what="the iterate has come nearer to the minimum by")
+    return at_least(end.abs(), 1, what="distance from the minimum, over the start's")
 
 
 @claim(
@@ -90,7 +90,7 @@ def every_rate_below_one_converges(lib, trial, lr, curvature):
     Why it fails: each step multiplies w by 1 - lr·c, which lies below -1 as soon as lr·c > 2."""
     start = torch.ones(1, dtype=torch.float64, device=trial.device)
     end = on_parabola(lib, lr, curvature, start, 100)[-1]
-    return at_most(end.abs(), 1, what="the iterate has moved away from the minimum by")
+    return at_most(end.abs(), 1, what="distance from the minimum, over the start's")
 
 
 @claim(
@@ -154,7 +154,7 @@ def a_big_rate_carries_the_iterate_away(lib, trial, percent, curvature):
         f"Distance to the minimum, rate {percent / 100:g}/curvature", range(21), {"distance": distance},
         x_label="step", y_label="distance", log_y=True,
     )  # fmt: skip
-    return at_least(distance[1:] / distance[:-1], 1, what="a step comes nearer by the share").with_figure(picture)
+    return at_least(distance[1:] / distance[:-1], 1, what="distance after a step over that before").with_figure(picture)
 
 
 STEEP, FLAT = 10.0, 1.0
@@ -251,4 +251,4 @@ def every_step_of_descent_lowers_the_loss(lib, trial, percent, flat, steep):
     curvature = torch.tensor([flat, steep], dtype=torch.float64, device=trial.device)
     visited = on_parabola(lib, percent / 100 / steep, curvature, torch.ones_like(curvature), 30)
     loss = (curvature * visited.square()).sum(-1) / 2
-    return at_most(loss[1:], loss[:-1], what="a step raises the loss by")
+    return at_most(loss[1:], loss[:-1], what="loss after a step, against that before")

@@ -115,7 +115,7 @@ def a_stochastic_epoch_costs_less(lib, n, size):
     """Reading: the sample gradients of an epoch of size one number fewer than n.
     Why it fails: each of the n samples is used once in an epoch, alone or together."""
     spent = sum(index.numel() for index in lib.epoch_batches(n, size))
-    return at_most(spent, n - 1, what="sample gradients of an epoch exceed n - 1 by")
+    return at_most(spent, n - 1, what="sample gradients of an epoch")
 
 
 @claim(
@@ -161,7 +161,7 @@ def a_rough_answer_comes_sooner_by_single_samples(lib, trial, n):
         batch = batch_descent(lib, data, zeros(trial, runs, 10), lr=1 / data.curvature(), steps=1)
         return distance(w, data.minimiser()), distance(batch, data.minimiser())
 
-    return trial.prefers(pair, what="win rate of single samples after one pass falls short of one half by", most=MOST)
+    return trial.prefers(pair, what="single samples are nearer after one pass", most=MOST)
 
 
 EXACT, PASSES, ROWS = 1e-6, 20, 50  # squared distance of an exact answer; passes that are run; samples
@@ -217,7 +217,7 @@ def an_exact_answer_comes_sooner_by_single_samples(lib, trial, noise):
     samples never arrive; batch steps do after nine passes on average. Where they agree, 50 small steps a pass arrive after four."""
     return trial.prefers(
         lambda runs, g: passes_to_exact(lib, trial, runs, g, noise),
-        what="win rate of single samples in passes to an exact answer falls short of one half by",
+        what="single samples need fewer passes to an exact answer",
         most=MOST,
     )
 
@@ -243,8 +243,8 @@ def batch_descent_reaches_many_digits_and_single_samples_do_not_keep_them(lib, t
     steps = int(60 * spread)
     batch = batch_descent(lib, data, zeros(trial, 20, 3), lr=1 / data.curvature(), steps=steps)
     left = sampled_descent(lib, data, best, rate=lambda step: 0.05, steps=2 * ROWS, size=1, generator=g)
-    return at_most(distance(batch, best), EXACT, what="squared distance of batch descent exceeds 1e-6 by") & at_least(
-        distance(left, best), EXACT, what="squared distance of single samples falls short of 1e-6 by"
+    return at_most(distance(batch, best), EXACT, what="squared distance of batch descent") & at_least(
+        distance(left, best), EXACT, what="squared distance of single samples"
     )
 
 
@@ -266,7 +266,7 @@ def batch_descent_reaches_many_digits_and_single_samples_do_not_keep_them(lib, t
 def an_epoch_modifies_the_data(lib, trial, seed, n, read):
     """Reading: an epoch of single-sample descent changes at least one entry of the inputs or targets.
     Why it fails: a gradient is computed from the data and subtracted from the weights. The right word is used, or read."""
-    return at_least(changed_entries(lib, trial, seed, n, read), 1, what="changed entries fall short of one by")
+    return at_least(changed_entries(lib, trial, seed, n, read), 1, what="changed entries")
 
 
 @claim(
@@ -284,7 +284,7 @@ def an_epoch_modifies_the_data(lib, trial, seed, n, read):
 def an_epoch_leaves_the_data_as_they_were(lib, trial, seed, n, read):
     """Reading: after an epoch of single samples and one batch step every input and target is the same to the bit, and w has moved.
     Why: the update writes the weights only."""
-    return at_most(changed_entries(lib, trial, seed, n, read), 0, what="changed entries exceed none by")
+    return at_most(changed_entries(lib, trial, seed, n, read), 0, what="changed entries")
 
 
 def scale_in_place(x, index):

@@ -53,9 +53,7 @@ def training_reaches_the_least_loss_from_zero_weights(lib, trial, widths, kind, 
     Why: with zero weights the hidden units pass no gradient on, and
     the logit of a balanced task has slope zero: nothing moves."""
     losses = end_losses(lib, trial, widths, kind, replicas=16, gain=gain, lr=lr, steps=300)
-    return at_most(
-        losses[-1], least_loss(kind) + 0.01, what="the worst loss lies above the least by more than 0.01, by"
-    )
+    return at_most(losses[-1], least_loss(kind) + 0.01, what="the worst loss, against the least and 0.01")
 
 
 def least_loss(kind):
@@ -89,7 +87,7 @@ def descent_finds_the_optimal_weights_from_some_start(lib, trial):
     Why: descent needs a slope. A step function has the slope zero, so that its hidden weights never move, and steps
     through the origin, as they start, cut no corner off."""
     losses = end_losses(lib, trial, [2, 2, 1], "xor", replicas=64, gain=1.0, lr=1.0, steps=400)
-    return at_most(losses.min(), 0.05, what="the best of 64 starts misses the optimum by more than 0.05, by")
+    return at_most(losses.min(), 0.05, what="loss of the best of 64 starts")
 
 
 def end_losses(lib, trial, widths, kind, *, replicas, gain, lr, steps):

@@ -88,7 +88,7 @@ def every_update_of_a_run_grows_with_the_rate(lib, trial, updates):
     start = torch.ones(1, dtype=torch.float64, device=trial.device)
     runs = (path(lambda p, g, s, lr=lr: lib.sgd(p, g, s, lr=lr), lambda w: w, start, updates) for lr in (0.1, 0.9))
     low, high = (visited.diff(dim=0).abs() for visited in runs)
-    return at_least(high, low, what="the update at the larger rate is shorter by")
+    return at_least(high, low, what="length of the update at the larger rate, against the smaller one's")
 
 
 @claim(
@@ -175,7 +175,7 @@ def adam_first_moves_each_coordinate_by_the_rate(lib, w, lr, power):
     step, rounding = one_step(lib, "adam", w, g, lr), 2e-16 * 12 * (w.abs() + lr)
     expected, least = -lr * g / (g.abs() + 1e-8), torch.where(g.abs() >= 1e-6, 0.99 * lr, 0.0)
     formula = within(step, expected, rounding, what="a step differs from lr·g/(|g| + eps) by", why="rounding")
-    return formula & at_least(step.abs() + rounding, least, what="a step falls short of 99 percent of the rate by")
+    return formula & at_least(step.abs() + rounding, least, what="length of a step, against 99 percent of the rate")
 
 
 @claim(
@@ -260,7 +260,7 @@ def the_rate_makes_the_loss_minimal(lib, trial, percent):
     start = torch.ones_like(curvature)
     visited = path(lambda p, g, s: lib.sgd(p, g, s, lr=percent / 400), lambda w: curvature * w, start, 100)
     loss = (curvature * visited.square()).sum(-1) / 2
-    return at_most(loss[-1] / loss[0], 1e-3, what="share of the loss that is left, above one thousandth")
+    return at_most(loss[-1] / loss[0], 1e-3, what="share of the loss that is left")
 
 
 def count_updates(lib, device, n, size, epochs, lr):

@@ -114,7 +114,7 @@ def one_small_rate_serves_all_but_single_samples_bear_no_large_one(lib, trial, s
         return distance(end, best) / distance(start, best)
 
     near = all_of(
-        [at_most(left(size, small), 0.01, what=f"{small:g}: share left by batches of {size} exceeds a hundredth by") for size in (200, 10, 1)]
-        + [at_most(left(200, large), 0.01, what="large rate: share left by batch descent exceeds a hundredth by")]
+        [at_most(left(size, small), 0.01, what=f"{small:g}: share left by batches of {size}") for size in (200, 10, 1)]
+        + [at_most(left(200, large), 0.01, what="large rate: share left by batch descent")]
     )  # fmt: skip
-    return near & diverges(left(1, large), beyond=1.0, what="large rate: single samples stay nearer than the start, by")
+    return near & diverges(left(1, large), beyond=1.0, what="large rate: distance of single samples over the start's")
