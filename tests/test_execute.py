@@ -160,6 +160,11 @@ def test_divergence_can_be_the_point() -> None:
     assert (result["verdict"], result["status"]) == ("holds", "as-predicted")
 
 
+def test_the_line_that_runs_a_claim_again_names_the_number_of_examples() -> None:
+    assert run(made()(even), examples=7)["reproduce"].endswith("--seed 0 --device cpu --examples 7")
+    assert run(made()(even))["reproduce"].endswith("--seed 0 --device cpu")
+
+
 def test_a_missing_role_is_unsupported() -> None:
     result = run(made()(even), Subject("empty", {}))
     assert (result["verdict"], result["status"]) == ("unsupported", "unsupported")

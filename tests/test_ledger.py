@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from assay.claim import AS_STATED, CORRECTION
+from assay.claim import AS_STATED, CORRECTION, HOLDS, claim
 from assay.config import load_config
 from assay.errors import LedgerError
-from assay.ledger import Statement, judge, load_ledger
+from assay.evidence import Evidence, true
+from assay.ledger import Statement, deciding_claims, judge, load_ledger
 from tests.project import LEDGER
 
 ROOT = Path(__file__).parent.parent
@@ -82,6 +83,20 @@ def test_a_statement_of_which_a_claim_did_not_run_is_undecided_and_says_how_many
     assert judge(STATEMENT, [], "reference", known)["reason"] == "not run: 3 of its 3 claims"
     complete = judge(STATEMENT, [result("holds")], "reference", {"gfg-1.1:c": AS_STATED})
     assert (complete["verdict"], complete["not_run"]) == ("holds", [])
+
+
+def test_the_claims_that_decide_a_statement_are_known_before_they_run() -> None:
+    """Those that name it also count, those that only show what is true instead do not."""
+
+    def check(lib: Any) -> Evidence:
+        """Reading: x."""
+        return true(True, what="w")
+
+    header: dict[str, Any] = {"needs": ["f"], "expect": HOLDS, "sabotage": {"b": {"f": lambda s: s}}}
+    stated = claim("gfg-1.1", "So.", also=["gfg-1.2"], reading="strictly", **header)(check)
+    instead = claim("gfg-1.1", "So.", reading=CORRECTION, **header)(check)
+    known = {"gfg-1.1:check": "strictly"}
+    assert deciding_claims([stated, instead]) == {"gfg-1.1": known, "gfg-1.2": known}
 
 
 def test_not_executable_keeps_its_reason() -> None:

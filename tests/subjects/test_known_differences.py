@@ -36,4 +36,4 @@ def test_a_difference_fails_the_run_unless_the_claim_says_why(header: str, code:
 def test_a_difference_of_the_only_subject_stands_on_the_page(tmp_path: Path) -> None:
     status, printed, page = run(tmp_path / "project", "differs={'theirs': 'counts from one'}", "theirs")
     assert status == 0, printed
-    assert "<b>Known difference of theirs</b> counts from one" in page
+    assert "<b>Known difference of theirs:</b> counts from one" in page
