@@ -71,7 +71,8 @@ class Book:
     def finish(self) -> Result:
         """The last word: corrections are checked against the claims that named them, and the file is no longer partial."""
         check_corrections(self.results)
-        return self.write(partial=len(self.results) < self.total)
+        interrupted = not self.total  # before anything was collected
+        return self.write(partial=interrupted or len(self.results) < self.total)
 
     def write(self, *, partial: bool) -> Result:
         document = self.document(partial=partial)

@@ -158,6 +158,7 @@ def test_a_run_killed_before_its_first_result_leaves_no_results_of_an_earlier_on
     )
     (tmp_path / "results.json").write_text("an earlier run")
     book.write(partial=True)
+    assert book.finish()["run"]["partial"]
     results = json.loads((tmp_path / "results.json").read_text())
     assert (results["run"]["partial"], results["run"]["seed"], results["claims"]) == (True, 7, [])
     validate(results)
