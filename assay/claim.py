@@ -34,6 +34,7 @@ Edits = Mapping[
 ]  # role, drawn value or setting -> its replacement made from the sound one; "where" -> a filter
 Cases = Sequence[Mapping[str, Any]]
 
+STATEMENT_ID = r"[a-z]+-\d+\.\d+"
 CORRECTION = "what is true instead"
 AS_STATED = "as stated"
 DEFAULT_LIMIT = 120.0
@@ -183,7 +184,7 @@ def _validate(made: Claim, has_cases: bool) -> None:
     """Refuse a header that cannot work, with the id and what to write instead."""
     where = f"claim {made.statement_id} ({made.check.__name__})"
     for sid in made.statements:
-        if not re.fullmatch(r"[a-z]+-\d+\.\d+", sid):
+        if not re.fullmatch(STATEMENT_ID, sid):
             raise ClaimError(
                 f"{where} has a malformed statement id: {sid!r}, expected document-question.number; write for example 'gfg-16.2'"
             )

@@ -5,6 +5,7 @@ No verdict stands in the ledger. Coverage and verdicts are computed from the cla
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from assay.claim import CORRECTION, Claim
+from assay.claim import CORRECTION, STATEMENT_ID, Claim
 from assay.errors import LedgerError
 
 Result = Mapping[str, Any]
@@ -66,7 +67,18 @@ def load_ledger(path: Path) -> Ledger:
         if statement.id in statements:
             raise LedgerError(f"ledger entry {statement.id} stands twice; remove one")
         statements[statement.id] = statement
-    return Ledger(statements, document.get("documents", {}))
+    return Ledger(statements, _documents(document.get("documents", {})))
+
+
+def _documents(documents: Any) -> Mapping[str, Any]:
+    entries = documents.items() if isinstance(documents, dict) else [("documents", documents)]
+    for key, entry in entries:
+        titled = isinstance(entry, dict) and isinstance(entry.get("title"), str)
+        if not titled or not isinstance(entry.get("questions"), dict):
+            raise LedgerError(
+                f"ledger document {key} is malformed: {entry!r}, expected a title and its questions by number"
+            )
+    return dict(entries)
 
 
 def _statement(entry: Any, position: int) -> Statement:
@@ -79,6 +91,8 @@ def _statement(entry: Any, position: int) -> Statement:
         raise LedgerError(
             f"ledger entry {position + 1} has {key}: {entry[key]!r}, expected {REQUIRED[key].__name__}; mend {key}"
         )
+    if not re.fullmatch(STATEMENT_ID, entry["id"]):
+        raise LedgerError(f"ledger entry {position + 1} has id: {entry['id']!r}, expected the form gfg-16.2; mend id")
     unknown = set(entry) - {*REQUIRED, "reason", "related"}
     if unknown:
         raise LedgerError(f"ledger entry {entry['id']} has unknown keys: {', '.join(sorted(unknown))}")

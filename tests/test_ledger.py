@@ -111,6 +111,13 @@ def test_not_executable_keeps_its_reason() -> None:
         ("topic: rings, ", "", "lacks topic"),
         (", reason: it is a name", "", "gives no reason"),
         ("executable: true", 'executable: "no"', "executable: 'no', expected bool"),
+        ("id: gfg-1.2", "id: gfg 1", "id: 'gfg 1', expected the form"),
+        ("questions: {1: first}", "title: again", "document gfg is malformed"),
+        (
+            "documents: {gfg: {title: a guide, questions: {1: first}}}",
+            "documents: null",
+            "documents is malformed: None",
+        ),
         ("topic: rings", "topic: null", "topic: None, expected str"),
         ("topic: rings", 'topic: ""', "topic: '', expected str"),
         ("question: 1", "question: one", "question: 'one', expected int"),
