@@ -44,7 +44,7 @@ def _added(lib: Any, trial: Trial, kind: str) -> Evidence:
         added[1], added[0], rounding, what="what is added differs between two data sets by",
         why="200 roundings of losses below 100",
     )  # fmt: skip
-    return same & at_least(added[0], 0.01, what="what is added falls short of 0.01 by")
+    return same & at_least(added[0], 0.01, what="what is added")
 
 
 ADDS = (
@@ -180,8 +180,8 @@ def training_with_max_norm_constrains_the_weights(lib: Any, trial: Trial, c: flo
 
     ceiling = c * (1 + 26 * unit_roundoff(x.dtype))
     held, free = ends(lambda w: lib.max_norm(w, c=c)), ends(lambda w: w)
-    return at_most(held, ceiling, what="weights into a neuron are longer than c by") & at_least(
-        free, c + 1, what="without the projection the weights into a neuron fall short of c + 1 by"
+    return at_most(held, ceiling, what="length of the weights into a neuron, against c") & at_least(
+        free, c + 1, what="length of the weights into a neuron without the projection"
     )
 
 

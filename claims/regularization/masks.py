@@ -186,7 +186,7 @@ def a_dropped_neuron_does_not_reach_the_next_layer(
     off = lib.dropout(torch.ones_like(h), p, generator=_seeded(h, seed)) == 0
     changed = torch.where(off, other, h)
     before, after = (lib.dense(lib.dropout(x, p, generator=_seeded(h, seed)), w) for x in (h, changed))
-    some = at_least(int(off.sum()), 1, what="dropped neurons fall short of one by")  # none of 96: probability 0.6⁹⁶
+    some = at_least(int(off.sum()), 1, what="dropped neurons")  # none of 96: probability 0.6⁹⁶
     return some & equal(after, before, what="entries of the next layer that changed with a dropped neuron")
 
 
@@ -213,7 +213,7 @@ def a_drawn_neuron_sits_out_the_whole_iteration(lib: Any, trial: Trial, n: int) 
     ones = torch.ones(n, 32, dtype=torch.float64, device=trial.device)
     off = lib.dropout(ones, 0.5, generator=trial.generator("mask")) == 0
     mixed = off.any(0) & ~off.all(0)
-    some = at_least(int(off.any(0).sum()), 1, what="dropped neurons fall short of one by")
+    some = at_least(int(off.any(0).sum()), 1, what="dropped neurons")
     return some & equal(int(mixed.sum()), 0, what="neurons off for some examples of the iteration and on for others")
 
 
@@ -253,7 +253,7 @@ def each_example_sees_the_net_without_its_dropped_neurons(
         & close(dx[i], small[i].sum(0), operations=30, scale=sizes[i].sum(0), what="an input's gradient differs by")
         for i in range(len(x))
     ]
-    return all_of([at_least(int((~stays).sum()), 1, what="dropped neurons fall short of one by"), *facts])
+    return all_of([at_least(int((~stays).sum()), 1, what="dropped neurons"), *facts])
 
 
 @claim(

@@ -56,8 +56,8 @@ def max_norm_bounds_the_weights_into_each_neuron(lib: Any, w: torch.Tensor, c: f
     ceiling = c * (
         1 + 12 * unit_roundoff(w.dtype)
     )  # four squares, three sums, root, division, product, and measuring it again
-    rows = at_most(_lengths(y), ceiling, what="the weights into a neuron are longer than c by")
-    entries = at_most(y.abs(), ceiling, what="a single weight is larger than c by")
+    rows = at_most(_lengths(y), ceiling, what="length of the weights into a neuron, against c")
+    entries = at_most(y.abs(), ceiling, what="size of a single weight, against c")
     length = _lengths(w).unsqueeze(-1)
     margin = torch.where(length <= c * (1 - 12 * unit_roundoff(w.dtype)), 0.0, 1e-6 * c)
     shortened = within(
@@ -96,7 +96,7 @@ def max_norm_still_holds_after_a_gradient_step(lib: Any, trial: Trial, projected
     ceiling = 2.0 * (
         1 + 26 * unit_roundoff(w.dtype)
     )  # six squares, five sums, root, division, product, and measuring it again
-    return at_most(_lengths(after), ceiling, what="after the step the weights into a neuron are longer than 2 by")
+    return at_most(_lengths(after), ceiling, what="length of the weights into a neuron after the step")
 
 
 @claim(
@@ -118,7 +118,7 @@ def max_norm_bounds_the_weights_of_a_layer_together(lib: Any, w: torch.Tensor, c
     and measuring it again.
     """
     whole = torch.linalg.matrix_norm(lib.max_norm(w, c=c))
-    return at_most(whole, c * (1 + 60 * unit_roundoff(w.dtype)), what="the matrix is longer than c by")
+    return at_most(whole, c * (1 + 60 * unit_roundoff(w.dtype)), what="length of the matrix, against c")
 
 
 @claim(
@@ -138,6 +138,6 @@ def max_norm_does_not_bound_the_whole_matrix(lib: Any, w: torch.Tensor, c: float
     """
     long = w / _lengths(w).unsqueeze(-1) * 5.0
     whole = torch.linalg.matrix_norm(lib.max_norm(long, c=c))
-    return at_least(whole, 2 * c, what="the matrix is shorter than 2c by") & at_most(
-        whole, 6**0.5 * c * (1 + 60 * unit_roundoff(w.dtype)), what="the matrix is longer than √6·c by"
+    return at_least(whole, 2 * c, what="length of the matrix, against 2c") & at_most(
+        whole, 6**0.5 * c * (1 + 60 * unit_roundoff(w.dtype)), what="length of the matrix, against √6·c"
     )

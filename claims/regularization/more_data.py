@@ -182,7 +182,7 @@ def altered_copies_enlarge_the_training_set(lib: Any, x: torch.Tensor, copies: i
     everything = torch.cat([x, *(lib.add_noise(x, 0.1, generator) for _ in range(copies))])
     rows = len(everything.unique(dim=0))
     grown = equal(rows, 5 * (copies + 1), what="number of distinct samples")
-    return grown & at_most(10, rows, what="distinct samples fall short of 10 by")
+    return grown & at_most(10, rows, what="ten, against the distinct samples")
 
 
 @claim(
@@ -331,5 +331,5 @@ def a_fit_to_noisy_copies_is_the_ridge_fit(lib: Any, trial: Trial, strength: Cal
     held, free = lib.ridge(x, y, penalty=strength(50, 0.7)), lib.ridge(x, y, penalty=0.0)
     return at_most(
         torch.linalg.vector_norm(fitted - held), 0.2 * float(torch.linalg.vector_norm(fitted - free)),
-        what="the fit to noisy copies is farther from ridge than allowed by",
+        what="distance of the fit to noisy copies from ridge",
     )  # fmt: skip

@@ -44,7 +44,9 @@ def a_stronger_l2_penalty_shortens_the_weight_vector(
     factor = 1 - 0.5 * more / (
         largest + low + more
     )  # theory: at most 1 - more / (s² + low + more); half of it covers rounding
-    return at_most(strong, weak * factor, what="the weights under the stronger penalty are too long by")
+    return at_most(
+        strong, weak * factor, what="length of the weights under the stronger penalty, against the weaker one's"
+    )
 
 
 @claim(
@@ -113,7 +115,7 @@ def l2_makes_no_single_weight_larger(lib: Any, x: torch.Tensor, y: torch.Tensor)
     Why not: with xᵀx not diagonal, the weights of correlated features trade their effect.
     """
     free, held = lib.ridge(x, y, penalty=0.0), lib.ridge(x, y, penalty=0.5)
-    return at_most(held.abs(), free.abs(), what="a single weight grows under the penalty by")
+    return at_most(held.abs(), free.abs(), what="size of a single weight under the penalty, against that without")
 
 
 @claim(
@@ -147,7 +149,7 @@ def l2_bounds_the_weights_for_given_targets(
     even = torch.linalg.qr(x).Q * penalty**0.5
     reached = torch.linalg.vector_norm(lib.ridge(even, even.sum(-1), penalty=penalty))
     most = bound(torch.linalg.vector_norm(even.sum(-1)), penalty)
-    return at_most(length, ceiling * (1 + rounding), what="the vector of weights is longer than |y|/(2√t) by") & within(
+    return at_most(length, ceiling * (1 + rounding), what="length of the vector of weights, against |y|/(2√t)") & within(
         reached, most, 700 * unit_roundoff(x.dtype) * most, what="where it is reached, the length differs from it by",
         why="100 roundings, magnified by the condition of xᵀx + t·I, here at most 1 + 5t/t = 6; one more for the sums",
     )  # fmt: skip
@@ -181,7 +183,7 @@ def l2_sets_a_bound_for_all_data(lib: Any, trial: Trial, limits: tuple[float, ..
     x, y = trial.normal(9, 5, stream="x"), trial.normal(9, stream="y")
     short = torch.linalg.vector_norm(lib.ridge(x, y, penalty=1.0))
     excess = [torch.linalg.vector_norm(lib.ridge(x, y * 2 * limit / short, penalty=1.0)) - limit for limit in limits]
-    return at_most(torch.stack(excess).min(), 0, what="the vector of weights exceeds every one of the limits, one by")
+    return at_most(torch.stack(excess).min(), 0, what="excess of the vector of weights over the nearest limit")
 
 
 @claim(

@@ -60,7 +60,7 @@ def _updates(lib: Any, trial: Trial, mask: Mask, step: Step, *, n: int = 32, pen
     off = (factor == 0).reshape(-1, HIDDEN).any(0)
     (w1, b1, w2, _), (v1, c1, v2, _) = params, after
     changed = (w1 != v1).any(-1)[0] | (b1 != c1)[0] | (w2 != v2)[0, 0]
-    some = at_least(int(off.sum()), 1, what="dropped neurons fall short of one by")
+    some = at_least(int(off.sum()), 1, what="dropped neurons")
     return some & equal(int((changed & off).sum()), 0, what="dropped neurons whose weights changed")
 
 
