@@ -102,7 +102,7 @@ class _Domain:
         self.library.faults.clear()
         try:
             evidence = self.claim.check(self.library, **arguments)
-        except (UnsatisfiedAssumption, AssayError, TimeoutError, KeyboardInterrupt):
+        except (UnsatisfiedAssumption, AssayError, KeyboardInterrupt):
             raise
         except Exception as error:  # noqa: BLE001 - whatever the subject raises is a finding about the subject
             evidence = invalid(f"raised {type(error).__name__}", str(error).splitlines()[0][:300] if str(error) else "")
