@@ -139,6 +139,14 @@ def record_of(document: Result) -> dict[str, str]:
     return {f"{c['id']} on {c['subject']}": c["verdict"] for c in document["claims"] if c["status"] != "error"}
 
 
+def updated(record: dict[str, str], document: Result) -> dict[str, str]:
+    """The record after --record: a whole run replaces what was known of its subjects, so that claims which are gone leave it."""
+    run = document["run"]
+    whole = not run["partial"] and run["selected_claims"] == run["known_claims"]
+    kept = {key: was for key, was in record.items() if not (whole and key.rpartition(" on ")[2] in run["subjects"])}
+    return dict(sorted((kept | record_of(document)).items()))
+
+
 def drift(document: Result, record: dict[str, str]) -> list[str]:
     """One line for every claim whose verdict differs from the recorded one."""
     now = record_of(document)

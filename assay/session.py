@@ -24,7 +24,7 @@ from assay.config import Config, load_config
 from assay.errors import AssayError, ClaimError, UsageError
 from assay.items import Recorder
 from assay.registry import nearest
-from assay.results import RUN_BOUND, drift, record_of
+from assay.results import RUN_BOUND, drift, updated
 from assay.subject import choose_subjects, load_subjects
 
 REPORTS = Path("reports")
@@ -222,8 +222,7 @@ def _conclude(
         console.print(f"verdict changed: {line}", markup=False, highlight=False, soft_wrap=True)
     if request.record:
         config.record.write_text(
-            json.dumps(dict(sorted((record | record_of(document)).items())), indent=1, ensure_ascii=False) + "\n",
-            encoding="utf-8",
+            json.dumps(updated(record, document), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
     bound = document["run"]["false_alarm_bound"]
     if bound > RUN_BOUND:

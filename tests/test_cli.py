@@ -295,6 +295,18 @@ def test_same_numbers_alone_in_parallel_and_in_any_order(tmp_path: Path) -> None
     assert alone["gfg-1.1:noisy"] == together["gfg-1.1:noisy"]
 
 
+def test_a_whole_run_forgets_claims_that_are_gone_and_a_narrowed_one_keeps_the_rest(tmp_path: Path) -> None:
+    folder = make(tmp_path / "p", GOOD, claim_source("other", "return equal(lib.double(1), 2, what='sum')"))
+    record = folder / "exam_claims" / "recorded.json"
+    older = {"gfg-1.1:gone on reference": "holds", "gfg-1.1:gone on another": "holds"}
+    record.write_text(json.dumps(older))
+    assert run(folder, "gfg-1.1:other", "--record")[0] == 0
+    assert json.loads(record.read_text()) == {**older, "gfg-1.1:other on reference": "holds"}
+    assert run(folder, "--record")[0] == 0
+    left = {"gfg-1.1:gone on another", "gfg-1.1:other on reference", "gfg-1.1:twice_is_even on reference"}
+    assert set(json.loads(record.read_text())) == left
+
+
 def test_recorded_verdicts_notice_drift(tmp_path: Path) -> None:
     folder = make(tmp_path / "p", GOOD)
     assert run(folder, "--record")[0] == 0
