@@ -251,7 +251,12 @@ def _kind(grade: str, sides: tuple[Measurement, ...]) -> str:
 
 
 def _detects(fact: Fact) -> str:
-    return f"{fact.what}: {fact.detail['detects']:g}" if "detects" in fact.detail else ""
+    """The smallest effect that could not pass unnoticed: a value in a one-sided comparison (nothing allowed), else a deviation."""
+    if "detects" not in fact.detail:
+        return ""
+    detects, claimed = fact.detail["detects"], fact.detail["claimed"]
+    effect = f"off by {detects:g} or more" if fact.allowed else f"{claimed + detects:g} or more"
+    return f"{fact.what}: {effect}"
 
 
 def _fact_fields(fact: Fact) -> Result:

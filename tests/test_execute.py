@@ -165,6 +165,18 @@ def test_the_line_that_runs_a_claim_again_names_the_number_of_examples() -> None
     assert run(made()(even))["reproduce"].endswith("--seed 0 --device cpu")
 
 
+def test_what_a_sampled_claim_would_notice_is_said_as_a_value_or_as_a_deviation() -> None:
+    def heads(lib: Any, trial: Any) -> Evidence:
+        """Reading: half of all coins, and more than a tenth of them."""
+        coin = lambda n, g: torch.rand(n, generator=g) < lib.double(0.25)  # noqa: E731
+        return trial.proportion(coin, 0.5, detects=0.1, what="heads") & trial.often(
+            coin, floor=0.1, detects=0.2, what="share of heads"
+        )
+
+    result = run(made(given={})(heads))
+    assert result["detects"] == "heads: off by 0.1 or more; share of heads: 0.3 or more"
+
+
 def test_a_missing_role_is_unsupported() -> None:
     result = run(made()(even), Subject("empty", {}))
     assert (result["verdict"], result["status"]) == ("unsupported", "unsupported")
