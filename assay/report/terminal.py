@@ -43,7 +43,7 @@ def _table(page: pages.Page) -> Table:
         if entries not in idle:
             table.add_row(Text(topic), *_cells(entries))
     if idle:
-        table.add_row(f"{len(idle)} topics without results", *_cells([entry for entries in idle for entry in entries]))
+        table.add_row(f"{len(idle)} other topics", *_cells([entry for entries in idle for entry in entries]))
     return table
 
 
