@@ -78,19 +78,21 @@ def a_step_against_the_gradient_lowers_the_loss(lib, trial, rates):
     },
 )  # fmt: skip
 def a_step_against_the_gradient_helps_on_unseen_points(lib, trial, size, cost):
-    """Reading: of 64 random nets (2-8-1, tanh), each with a batch of its own, none has a higher loss on 1000 other points of two
-    moons after one step at the rate 0.01.
-    Why: the loss of the task changes by -lr·<g, G>, g the gradient on the batch and G on the task: 32 points agree with G, a
-    single one points uphill for about a fifth of the nets. The number of errors moves by whole points, and in one net of six
-    upwards: more of them come to lie beyond the threshold while all become likelier on average."""
-    generator = trial.generator("data")
-    x, y = (part.unflatten(0, (64, size)) for part in tasks.moons(64 * size, generator))
-    unseen = tasks.moons(1000, generator)
-    start = random_layers([2, 8, 1], 64, trial.generator("start"))
-    _, slopes = gradients(lambda p, _: binary_loss(lib, p, x, y), start)
-    end, _ = lib.sgd(start, slopes, None, lr=0.01)
-    worse = int((cost(lib, end, *unseen) > cost(lib, start, *unseen)).sum())
-    return fact("nets of 64 that got worse on unseen points", worse, 0, why="each net counts")
+    """Reading: of random nets (2-8-1, tanh), each with a batch and 1000 other points of two moons of its own, more than 85 in
+    a hundred have no higher loss on those points after one step at the rate 0.01.
+    Why: the loss of the task changes by -lr·<g, G>, g the gradient on the batch and G on the task: 32 points agree with G, in all
+    but one net of ten thousand; a single one points uphill for about a fifth of the nets. The number of errors moves by whole
+    points, and in one net of six upwards: more of them come to lie beyond the threshold while all become likelier on average."""
+
+    def no_worse(n, g):
+        x, y = (part.unflatten(0, (n, size)) for part in tasks.moons(n * size, g))
+        unseen = [part.unflatten(0, (n, 1000)) for part in tasks.moons(n * 1000, g)]
+        start = random_layers([2, 8, 1], n, g)
+        _, slopes = gradients(lambda p, _: binary_loss(lib, p, x, y), start)
+        end, _ = lib.sgd(start, slopes, None, lr=0.01)
+        return cost(lib, end, *unseen) <= cost(lib, start, *unseen)
+
+    return trial.often(no_worse, floor=0.85, detects=0.12, what="share of nets that are no worse on unseen points")
 
 
 def errors_made(lib, params, x, y):
