@@ -75,8 +75,9 @@ def list_claims(topic: Annotated[str, typer.Option(help="only this topic")] = ""
     ]
     if console.is_terminal:
         console.print(_table(rows))
-    for row in () if console.is_terminal else rows:
-        _say("  ".join(row))
+    else:
+        for row in rows:
+            _say("  ".join(row))
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Table:

@@ -150,14 +150,12 @@ def _compared(what: str, actual: Values, *, low: Values | None = None, high: Val
     sides = {name: _pair(tensor, bound) for name, bound in (("at_least", low), ("at_most", high)) if bound is not None}
     if None in sides.values():
         return invalid(what, "the shapes do not fit")
-    bounds = {name: pair[1] for name, pair in sides.items() if pair is not None}
-    excess = torch.stack(
-        [b - tensor.to(b.device) if name == "at_least" else tensor.to(b.device) - b for name, b in bounds.items()]
-    )
+    pairs = {name: pair for name, pair in sides.items() if pair is not None}
+    excess = torch.stack([b - a if name == "at_least" else a - b for name, (a, b) in pairs.items()])
     if excess.numel() == 0 or bool(excess.isnan().any()):
         return invalid(what, "there is nothing to compare" if excess.numel() == 0 else "an entry is not a number")
     worst = int(excess.amax(0).flatten().argmax())
-    detail: dict[str, Any] = {name: float(bound.flatten()[worst]) for name, bound in bounds.items()}
+    detail: dict[str, Any] = {name: float(bound.flatten()[worst]) for name, (_, bound) in pairs.items()}
     return fact(what, max(0.0, float(excess.max())), 0.0, value=float(tensor.flatten()[worst]), **detail)
 
 

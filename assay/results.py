@@ -139,10 +139,15 @@ def record_of(document: Result) -> dict[str, str]:
     return {f"{c['id']} on {c['subject']}": c["verdict"] for c in document["claims"] if c["status"] != "error"}
 
 
+def asked_for_all(run: Result) -> bool:
+    """Whether a run was not limited to some of the claims; one from before that was written down was not."""
+    return bool(run.get("selected_claims") == run.get("known_claims"))
+
+
 def updated(record: dict[str, str], document: Result) -> dict[str, str]:
     """The record after --record: a whole run replaces what was known of its subjects, so that claims which are gone leave it."""
     run = document["run"]
-    whole = not run["partial"] and run["selected_claims"] == run["known_claims"]
+    whole = not run["partial"] and asked_for_all(run)
     kept = {key: was for key, was in record.items() if not (whole and key.rpartition(" on ")[2] in run["subjects"])}
     return dict(sorted((kept | record_of(document)).items()))
 

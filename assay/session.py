@@ -24,7 +24,7 @@ from assay.config import Config, load_config
 from assay.errors import AssayError, ClaimError, UsageError
 from assay.items import Recorder
 from assay.registry import nearest
-from assay.results import RUN_BOUND, drift, updated
+from assay.results import RUN_BOUND, asked_for_all, drift, updated
 from assay.subject import choose_subjects, load_subjects
 
 REPORTS = Path("reports")
@@ -63,8 +63,7 @@ class Request:
 def _holds_whole_run(path: Path) -> bool:
     """Whether these are results of a run that was not limited to some claims."""
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))["run"]
-        return bool(run.get("selected_claims") == run.get("known_claims"))
+        return asked_for_all(json.loads(path.read_text(encoding="utf-8"))["run"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -235,7 +234,6 @@ def _conclude(
 
 
 def _say_limited(run: dict[str, Any], console: Console) -> None:
-    selected, known = run["selected_claims"], run["known_claims"]
-    if selected < known:
-        said = f"This run was limited to {selected} of {known} claims; a statement is decided only where all of its claims ran."
+    if not asked_for_all(run):
+        said = f"This run was limited to {run['selected_claims']} of {run['known_claims']} claims; a statement is decided only where all of its claims ran."
         console.print(said, markup=False, highlight=False, soft_wrap=True)

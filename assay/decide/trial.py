@@ -6,6 +6,7 @@ the i-th decision gets alpha / (i·(i + 1)), so any number of decisions spends a
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Callable
@@ -95,13 +96,11 @@ class Trial:
         it is Student's, widened for skewness. This is also the equivalence test: claimed=0, detects=margin, on paired differences
         (two one-sided tests in one interval).
         """
-        sampler = _Sampler(draw, self._next_generator())
+        sampler, student = _Sampler(draw, self._next_generator()), _student(spread, detects)
 
         def interval_after(n: int, level: float) -> Interval:
             sample = sampler.first(n)
-            if bounds:
-                return intervals.bounded_mean(sample, bounds, level)
-            return intervals.mean(sample, level, most_spread=max(spread, detects))
+            return intervals.bounded_mean(sample, bounds, level) if bounds else student(sample, level)
 
         why = "empirical Bernstein interval, exact on its bounds" if bounds else STUDENT
         plan = replace(self._plan(what, spread, detects - tolerance, claimed, why, most), detects=detects)
@@ -111,13 +110,9 @@ class Trial:
         self, draw: Draw, *, floor: float, detects: float, spread: float, what: str, most: int = MOST_SAMPLES
     ) -> Evidence:
         """The mean of unbounded values exceeds `floor`; refuted unless it could be `floor + detects` (Student)."""
-        sampler = _Sampler(draw, self._next_generator())
+        sampler, student = _Sampler(draw, self._next_generator()), _student(spread, detects)
         plan = self._plan(what, spread, detects, floor, STUDENT, most)
-
-        def interval_after(n: int, level: float) -> Interval:
-            return intervals.mean(sampler.first(n), level, most_spread=max(spread, detects))
-
-        return decide(interval_after, above(floor, detects), plan)
+        return decide(lambda n, level: student(sampler.first(n), level), above(floor, detects), plan)
 
     def distribution(
         self, draw: Draw, cdf: Callable[[torch.Tensor], torch.Tensor], *, detects: float, what: str
@@ -188,6 +183,11 @@ class _Sampler:
                 )
             self._kept = torch.cat([self._kept, values])
         return self._kept[:n]
+
+
+def _student(spread: float, detects: float) -> Callable[[torch.Tensor, float], Interval]:
+    """The interval of an unbounded mean; no standard deviation larger than what is expected and what must be seen is reckoned with."""
+    return functools.partial(intervals.mean, most_spread=max(spread, detects))
 
 
 def _share(events: torch.Tensor, level: float) -> Interval:
