@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
-import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from assay.claim import Claim, Edits, Verdict
 from assay.decide.trial import seed_from
 from assay.errors import AssayError
 from assay.evidence import Fact, Outcome
+from assay.isolation import isolated
 from assay.measure import Conditions, Measurement, measure
 from assay.subject import Subject
 
@@ -78,30 +74,8 @@ def decide(
     claim: Claim, subject: Subject, conditions: Conditions, edits: Edits, label: str, *, shrink: bool
 ) -> Verdicts:
     """The verdict under `edits`, from one domain or from both sides of the claim's boundary; `label` seeds the execution."""
-    with _isolated(seed_from(claim.id, conditions.seed, label), conditions.device):
+    with isolated(seed_from(claim.id, conditions.seed, label), conditions.device):
         return _decide(claim, subject, conditions, edits, label, shrink=shrink)
-
-
-@contextmanager
-def _isolated(seed: int, device: str) -> Iterator[None]:
-    """Global state that a subject may use or change: the generators are seeded, and all of it is put back.
-
-    Without this a verdict would depend on which claims ran before in the same process.
-    """
-    dtype, folder, python, numbers = torch.get_default_dtype(), os.getcwd(), random.getstate(), np.random.get_state()
-    gradients, here = torch.is_grad_enabled(), [torch.cuda.current_device()] if device == "cuda" else []
-    try:
-        with torch.random.fork_rng(here):
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed % 2**32)  # its seeds have 32 bits
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numbers)
-        torch.set_grad_enabled(gradients)
-        torch.set_default_dtype(dtype)
-        os.chdir(folder)
 
 
 def _decide(

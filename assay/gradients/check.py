@@ -20,6 +20,7 @@ from assay.gradients.report import GradientReport
 from assay.gradients.second import second_order
 from assay.gradients.target import Inputs, Target, resolve
 from assay.gradients.variations import allowed, varied
+from assay.isolation import isolated
 
 Mode = Literal["reverse", "forward", "batched"]
 USUAL = {"order": 1, "modes": ("reverse",), "surrogate": False, "variations": True}
@@ -53,14 +54,13 @@ def check_gradient(
     differ (True), or to be that of another function. `variations`: "layouts" skips the changed values and sizes, False the layouts too.
     Raises GradientInputError when there is nothing that can be checked.
     """
-    target = resolve(fn, inputs, wrt=wrt, backward=backward, cotangent=cotangent, device=device, hyper=hyper)
     asked = {
         "wrt": wrt, "probes": probes, "order": order, "modes": tuple(modes), "tolerance": tolerance, "entries": entries,
         "constraint": constraint, "surrogate": surrogate, "variations": variations, "backward": backward, "cotangent": cotangent,
     }  # fmt: skip
-    checking = Checking(repeated(target.label, asked | hyper, seed), seed, order, tuple(modes), entries, variations)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with isolated(seed, str(device)):
+        target = resolve(fn, inputs, wrt=wrt, backward=backward, cotangent=cotangent, device=device, hyper=hyper)
+        checking = Checking(repeated(target.label, asked | hyper, seed), seed, order, tuple(modes), entries, variations)
         try:
             return checking.report(Examination(target, seed, probes or 2, tolerance or 0.0, constraint, surrogate))
         except WrongShapeError as error:

@@ -18,6 +18,7 @@ from assay.gradients.explore import explore_gradient
 from assay.gradients.module import check_module
 from assay.gradients.report import GradientReport
 from assay.gradients.requested import around, found, inputs_of, instance
+from assay.isolation import isolated
 
 EXIT = {"agrees": 0, "differs": 1, "kink": 3, "unresolved": 3}
 BAD_USE = 2
@@ -85,10 +86,11 @@ def checked(request: Request) -> GradientReport:
         )
     if request.device is not None and request.device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError("the device cuda is not there, expected one that PyTorch finds; use --device cpu")
-    module, name, value = found(request.target)
-    candidate = instance(value)
-    inputs = inputs_of(module, name, candidate, list(request.inputs), request.seed)
-    return replace(_report(candidate, inputs, request), line=request.line)
+    with isolated(request.seed, str(request.device)):
+        module, name, value = found(request.target)
+        candidate = instance(value)
+        inputs = inputs_of(module, name, candidate, list(request.inputs), request.seed)
+        return replace(_report(candidate, inputs, request), line=request.line)
 
 
 def _report(candidate: Any, inputs: Any, request: Request) -> GradientReport:

@@ -82,7 +82,7 @@ class Comparison:
     def rounding(self, position: int) -> bool:
         """Whether the analytic gradient is nothing but rounding errors around zero.
 
-        A derivative hardly changes when the input moves by a billionth; a sum of rounding errors is another one. Only
+        A derivative hardly changes when the inputs move by a billionth; a sum of rounding errors is another one. Only
         gradients of few roundings of the output are asked.
         """
         if position not in self.rounded:
@@ -100,11 +100,12 @@ class Comparison:
             return False
         if not bool(gradient.any()):
             return True
+        # All inputs move: the gradient of a shift that the function takes out again rounds alike wherever the shift stands.
         inputs = list(self.analytic.target.inputs)
-        moves = (
-            signs(inputs[position].numel(), self.generator).reshape(inputs[position].shape).to(inputs[position].device)
-        )
-        inputs[position] = inputs[position] * (1 + 1e-9 * moves)
+        for moving in self.analytic.target.wrt:
+            value = inputs[moving]
+            moves = signs(value.numel(), self.generator).reshape(value.shape).to(value.device)
+            inputs[moving] = value * (1 + 1e-9 * moves)
         moved = Analytic(self.analytic.target.at(inputs))
         again = torch.stack([moved.pull(w.to(self.sampler.base.device))[i].cpu() for w in self.screen.cotangents])
         return bool((again - gradient).norm() > 0.1 * gradient.norm())

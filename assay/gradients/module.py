@@ -26,6 +26,7 @@ from assay.gradients.screen import FIRST
 from assay.gradients.searched import ended, likeness, recorded
 from assay.gradients.spec import made
 from assay.gradients.target import Target, resolve
+from assay.isolation import isolated
 
 # Up to so many parameters a module is checked like any function; beyond, its wrong entries are located by group testing.
 SMALL = 20_000
@@ -50,20 +51,21 @@ def check_module(
     the other one as a finding. `progress` shows on stderr, or on a rich console, how far the search of a large module has come. Small
     modules go to `check_gradient` with the `options`. Raises GradientInputError when there is nothing that can be checked.
     """
-    module = module if isinstance(module, nn.Module) else module()
-    if not isinstance(module, nn.Module):
-        raise GradientInputError(
-            f"the target is no module: {type(module).__name__}, expected an nn.Module or a factory of one; give one"
-        )
-    inputs = made(inputs, seed)
-    checked = module if loss is None else WithLoss(module, loss)
-    with mode(module, module.training if training is None else training):
-        if sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad) > SMALL:
-            target = replace(resolve(checked, inputs, device=device), label=type(module).__name__)
-            return _large(target, module, seed, probes or 1, training is None, progress, ignored(options))
-        options |= {"probes": probes, "seed": seed, "device": device}
-        report = check_gradient(checked, inputs, **options)
-    return _small(report, module, checked, inputs, training is None, options)
+    with isolated(seed, str(device)):
+        module = module if isinstance(module, nn.Module) else module()
+        if not isinstance(module, nn.Module):
+            raise GradientInputError(
+                f"the target is no module: {type(module).__name__}, expected an nn.Module or a factory of one; give one"
+            )
+        inputs = made(inputs, seed)
+        checked = module if loss is None else WithLoss(module, loss)
+        with mode(module, module.training if training is None else training):
+            if sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad) > SMALL:
+                target = replace(resolve(checked, inputs, device=device), label=type(module).__name__)
+                return _large(target, module, seed, probes or 1, training is None, progress, ignored(options))
+            options |= {"probes": probes, "seed": seed, "device": device}
+            report = check_gradient(checked, inputs, **options)
+        return _small(report, module, checked, inputs, training is None, options)
 
 
 def _small(
@@ -145,7 +147,7 @@ def _large(
 ) -> GradientReport:
     """Group testing on the inputs and parameters of a large module, one random cotangent a probe."""
     started, forwards = time.perf_counter(), 0
-    with told(target.label, progress) as tell, torch.random.fork_rng(devices=[]):
+    with told(target.label, progress) as tell:
         for probe in range(probes):
             landscape = Landscape(target, seed + probe)
             result = search(landscape.field, tell)

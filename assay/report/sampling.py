@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from assay.evidence import SEVERITY
@@ -16,6 +18,8 @@ from assay.report import pictures
 from assay.report.words import number
 
 Result = Mapping[str, Any]
+TENSOR = re.compile(r"(\[.*\]) \((\w+)\)", re.DOTALL)  # as evidence writes a tensor: its entries and its dtype
+LINE = 9  # so many numbers are still read in a line
 SHARES = ("sign test", "Clopper-Pearson")  # how the allowance of a sampled probability begins
 
 
@@ -200,13 +204,45 @@ def _both(within: Result, beyond: Result) -> Result:
     return {**within, "x": line(within["x"], beyond["x"]), "series": series, "side": "", "beyond": edge}
 
 
+@dataclass(frozen=True)
+class Taken:
+    """One value of a counterexample: what stands in the line, its exact text, and rounded rows where a tensor is too long for a line."""
+
+    name: str
+    short: str
+    exact: str
+    rows: str = ""
+
+
+def taken(name: str, exact: str) -> Taken:
+    """The value as a reader takes it in: a tensor of more than a line's numbers goes into rows of four digits."""
+    found = TENSOR.fullmatch(exact)
+    try:
+        values = (
+            np.array(json.loads(found[1].replace("nan", "NaN").replace("inf", "Infinity"))) if found else np.zeros(0)
+        )
+    except ValueError:
+        return Taken(name, exact, exact)
+    if found is None or values.size <= LINE or not np.issubdtype(values.dtype, np.floating):
+        return Taken(name, exact, exact)
+    wide = max(len(f"{value:.4g}") for value in values.flat)
+    rows = np.array2string(
+        values,
+        threshold=values.size,
+        max_line_width=values.size * (wide + 2),
+        formatter={"float_kind": lambda value: f"{value:{wide}.4g}"},
+    )
+    return Taken(name, f"the {' × '.join(map(str, values.shape))} numbers below ({found[2]})", exact, rows)
+
+
 def worked(claim: Result) -> dict[str, Any]:
     """The counterexample as a line to redo by hand: what to take, what is looked at, what comes out."""
     found = claim["counterexample"]
     facts = [fact for fact in claim["facts"] if fact["what"] == found["fact"] and fact["outcome"] == "fails"]
     # the facts hold the worst case; what they say is the counterexample's own only where that is the worst case
     own = next((fact for fact in facts if spread(fact) or fact["measured"] == found["measured"]), None)
-    take = [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in found["values"].items()]
+    values = {name: value if isinstance(value, str) else json.dumps(value) for name, value in found["values"].items()}
+    take = [taken(name, value) for name, value in values.items()]
     return {"take": take, "what": found["fact"], "result": result(own) if own else plain(found)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from assay.gradients import assert_gradients, check_gradient
-from assay.gradients.command import gradcheck_command
+from assay.gradients.command import Request, checked, gradcheck_command
 from assay.gradients.page import heat_map
 from assay.gradients.records import Entry, Finding, InputEntries
 from assay.gradients.report import GradientReport
@@ -111,6 +112,23 @@ def written_source(tmp_path: Path) -> str:
     path = tmp_path / "mine.py"
     path.write_text(SOURCE, encoding="utf-8")
     return str(path)
+
+
+def test_the_same_seed_makes_the_same_module_and_another_one_another(source: str):
+    def worst(seed: int) -> list[float]:
+        torch.manual_seed(seed + 17)
+        report = checked(Request(f"{source}:net", inputs=("input=float64[2,3]",), entries="all", seed=seed))
+        return [record.worst.analytic for record in report.entries if record.worst is not None]
+
+    assert worst(0) == worst(0)
+    assert worst(0) != worst(1)
+
+
+def test_a_check_leaves_the_generators_where_they_were(source: str):
+    before = torch.get_rng_state(), random.getstate()
+    checked(Request(f"{source}:net", inputs=("input=float64[2,3]",)))
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
 
 
 @pytest.mark.parametrize(

@@ -273,6 +273,26 @@ def test_a_disproof_shows_the_two_sides_at_its_counterexample() -> None:
     assert "Smallest counterexample" not in text
 
 
+def test_a_tensor_too_long_for_a_line_stands_in_rows_beside_every_digit() -> None:
+    grid = [[-2.310411800234176, 0.5, 1e-12, float("inf")], [3.0, -0.25, 12345.678, float("nan")], [0.0, 1.0, 2.0, 3.0]]
+    made = factory.refuted("gfg-1.1", "size")
+    made["counterexample"]["values"] = {
+        "x": f"{grid} (float64)",
+        "w": "[1.5, 2.5] (float32)",
+        "odd": "[1, [2]] (float64)",
+    }
+    text = one(made, "refuted")
+    assert "Take x = the 3 × 4 numbers below (float64), w = [1.5, 2.5] (float32), odd = [1, [2]] (float64)" in " ".join(
+        text.split()
+    )
+    rows = [
+        line.split()
+        for line in sampling.taken("x", f"{grid} (float64)").rows.replace("[", "").replace("]", "").splitlines()
+    ]
+    assert rows == [["-2.31", "0.5", "1e-12", "inf"], ["3", "-0.25", "1.235e+04", "nan"], ["0", "1", "2", "3"]]
+    assert f"{grid} (float64)" in text
+
+
 def test_a_worst_case_beside_a_smaller_counterexample_is_called_so() -> None:
     made = factory.refuted("gfg-1.1", "size")
     assert "the worst of" not in one(made, "refuted")
