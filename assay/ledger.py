@@ -126,8 +126,8 @@ def judge(
         "id": statement.id, "document": statement.document, "question": statement.question, "topic": statement.topic,
         "statement": statement.statement, "kind": statement.kind, "executable": statement.executable,
         "verdict": verdict, "reason": reason, "correct": _correct(deciding, verdict),
-        "readings": _readings(deciding, set(missing.values())), "claims": sorted({c["id"] for c in mine}),
-        "not_run": sorted(missing), "related": list(statement.related),
+        "readings": _readings(deciding, set(missing.values())), "claims": list(dict.fromkeys(c["id"] for c in mine)),
+        "not_run": list(missing), "related": list(statement.related),
     }  # fmt: skip
 
 

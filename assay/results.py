@@ -55,6 +55,7 @@ class Book:
         self.results: dict[tuple[str, str], Result] = {}
         self.total = self.selected = 0
         self._deciding, self._known = deciding_claims(claims.values()), len(claims)
+        self._order = {name: place for names in (ledger.statements, claims) for place, name in enumerate(names)}
         self._environment = environment(conditions.device)
         self._started, self._clock, self._written = time.time(), time.perf_counter(), 0.0
 
@@ -83,12 +84,12 @@ class Book:
         self._written = time.perf_counter()
         return document
 
+    def _place(self, result: Result) -> tuple[int, int, int]:
+        """Statements in the order of the ledger, the claims of one in the order of their file: a reading may refer to the one above."""
+        return (self._order[result["statement_id"]], self._order[result["id"]], self.subjects.index(result["subject"]))
+
     def document(self, *, partial: bool) -> Result:
-        order = {sid: k for k, sid in enumerate(self.ledger.statements)}
-        claims = sorted(
-            self.results.values(),
-            key=lambda c: (order.get(c["statement_id"], 0), c["name"], self.subjects.index(c["subject"])),
-        )
+        claims = sorted(self.results.values(), key=self._place)
         by_statement: dict[str, list[Result]] = {}
         for claim in claims:
             for sid in (claim["statement_id"], *claim["also"]):
