@@ -19,7 +19,7 @@ from assay.report.words import number
 
 Result = Mapping[str, Any]
 TENSOR = re.compile(r"(\[.*\]) \((\w+)\)", re.DOTALL)  # as evidence writes a tensor: its entries and its dtype
-LINE = 9  # so many numbers are still read in a line
+LINE = 80  # longer tensors are no longer read in a line
 SHARES = ("sign test", "Clopper-Pearson")  # how the allowance of a sampled probability begins
 
 
@@ -215,24 +215,21 @@ class Taken:
 
 
 def taken(name: str, exact: str) -> Taken:
-    """The value as a reader takes it in: a tensor of more than a line's numbers goes into rows of four digits."""
+    """The value as a reader takes it in: a tensor too long for a line goes into rows of four digits, blocks apart by an empty row."""
     found = TENSOR.fullmatch(exact)
+    if found is None or len(exact) <= LINE:
+        return Taken(name, exact, exact)
     try:
-        values = (
-            np.array(json.loads(found[1].replace("nan", "NaN").replace("inf", "Infinity"))) if found else np.zeros(0)
-        )
+        values = np.array(json.loads(found[1].replace("nan", "NaN").replace("inf", "Infinity")))
     except ValueError:
         return Taken(name, exact, exact)
-    if found is None or values.size <= LINE or not np.issubdtype(values.dtype, np.floating):
-        return Taken(name, exact, exact)
-    wide = max(len(f"{value:.4g}") for value in values.flat)
-    rows = np.array2string(
-        values,
-        threshold=values.size,
-        max_line_width=values.size * (wide + 2),
-        formatter={"float_kind": lambda value: f"{value:{wide}.4g}"},
-    )
-    return Taken(name, f"the {' × '.join(map(str, values.shape))} numbers below ({found[2]})", exact, rows)
+    words = [f"{value:.4g}" for value in values.flat]
+    wide, columns = max(map(len, words)), values.shape[-1]
+    lines = ["  ".join(word.rjust(wide) for word in words[k : k + columns]) for k in range(0, len(words), columns)]
+    height = values.shape[-2] if values.ndim > 1 else 1
+    blocks = ["\n".join(lines[k : k + height]) for k in range(0, len(lines), height)]
+    short = f"the {' × '.join(map(str, values.shape))} numbers below ({found[2]})"
+    return Taken(name, short, exact, "\n\n".join(blocks))
 
 
 def worked(claim: Result) -> dict[str, Any]:
