@@ -112,7 +112,7 @@ def randomness_of_the_start_makes_a_net_overfit(
 )
 def random_and_fixed_weights_overfit_alike(lib: Any, trial: Any, fixed_scale: float, random_scale: float) -> Evidence:
     """Reading: over paired runs at spread 0.1 either start has the larger generalisation gap in half of the runs, give or take
-    15 %, and in more than four runs of five the two gaps differ by less than a quarter of the target's variance.
+    15 %, and in more than three runs of four the two gaps differ by less than a quarter of the target's variance.
     Why: small unequal weights, drawn or not, turn while the cases are fitted, and both starts end near the same
     solutions. (About one net in ten thousand has a gap some fifteen times the usual one, which a mean would follow.)"""
 
@@ -124,7 +124,7 @@ def random_and_fixed_weights_overfit_alike(lib: Any, trial: Any, fixed_scale: fl
         lambda n, g: excess(n, g) > 0, 0.5, detects=0.15, what="share of runs with the larger gap from random weights"
     )
     closely = trial.often(
-        lambda n, g: excess(n, g).abs() < 0.25 * VARIANCE, floor=0.8, detects=0.1,
+        lambda n, g: excess(n, g).abs() < 0.25 * VARIANCE, floor=0.75, detects=0.15,
         what="share of runs whose gaps differ by less than a quarter of the target's variance",
     )  # fmt: skip
     return evenly & closely
