@@ -33,6 +33,7 @@ STUCK = (
     "two unbalanced classes that a line separates; a sigmoid net with zero biases cannot learn exactly balanced ones if "
     "all points are shown in each step."
 )
+LEARNT = 0.8  # of the points: nearly halfway from the commoner class (40 of 64) to all of them
 STARTS = 16  # drawn biases, of which the best is looked at: one success refutes "never"
 BIASES = ((0.1, 0.0), (0.0, 0.7))  # mean and deviation of biases other than zero: equal ones, unequal ones
 
@@ -216,7 +217,8 @@ def zero_weights_stop_a_net_whatever_its_biases(
 def zero_weights_stop_a_net_only_behind_units_silent_at_zero(lib: Any, trial: Any, of: str) -> Evidence:
     """Reading: after 60 steps on a separable task, tanh and ReLU nets with zero biases, and ReLU nets with biases of
     -0.1, are no better than the commoner class; the sigmoid net, the net without hidden layer, and tanh and ReLU nets
-    with biases of 0.1 or the best of 16 draws of normal ones are right on at least nine points in ten.
+    with biases of 0.1 or the best of 16 draws of normal ones are right on at least four points in five,
+    nearly halfway from the commoner class's 62.5 % to all points.
     Why: the output weights' gradient is the hidden signal f(b) times the error, so f(b) decides whether anything
     moves."""
     stuck = all_of([learns_nothing(lib, trial, (8,), activation, of) for activation in ("tanh", "relu")])
@@ -226,5 +228,5 @@ def zero_weights_stop_a_net_only_behind_units_silent_at_zero(lib: Any, trial: An
     for hidden, activation, biases in learners:
         reached, _ = learnt_from_zero(lib, trial, hidden, activation, of, biases)
         name = f"{activation} net with hidden layers {hidden} and {'drawn' if biases else 'zero'} biases"
-        stuck &= at_least(reached, 0.9, what=f"accuracy of the {name}")
+        stuck &= at_least(reached, LEARNT, what=f"accuracy of the {name}")
     return stuck
