@@ -12,13 +12,13 @@ import torch
 
 
 @contextmanager
-def isolated(seed: int, device: str = "cpu") -> Iterator[None]:
+def isolated(seed: int, device: str | torch.device | None = None) -> Iterator[None]:
     """The generators of torch, numpy and Python start at `seed`; they, the default dtype, gradient mode and folder are put back.
 
     Without this a result would depend on what ran before in the same process.
     """
     dtype, folder, python, numbers = torch.get_default_dtype(), os.getcwd(), random.getstate(), np.random.get_state()
-    gradients, here = torch.is_grad_enabled(), [torch.cuda.current_device()] if device.startswith("cuda") else []
+    gradients, here = torch.is_grad_enabled(), [torch.cuda.current_device()] if str(device).startswith("cuda") else []
     try:
         with torch.random.fork_rng(here):
             torch.manual_seed(seed)

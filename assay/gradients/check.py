@@ -58,7 +58,7 @@ def check_gradient(
         "wrt": wrt, "probes": probes, "order": order, "modes": tuple(modes), "tolerance": tolerance, "entries": entries,
         "constraint": constraint, "surrogate": surrogate, "variations": variations, "backward": backward, "cotangent": cotangent,
     }  # fmt: skip
-    with isolated(seed, str(device)):
+    with isolated(seed, device):
         target = resolve(fn, inputs, wrt=wrt, backward=backward, cotangent=cotangent, device=device, hyper=hyper)
         checking = Checking(repeated(target.label, asked | hyper, seed), seed, order, tuple(modes), entries, variations)
         try:

@@ -86,7 +86,7 @@ def checked(request: Request) -> GradientReport:
         )
     if request.device is not None and request.device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError("the device cuda is not there, expected one that PyTorch finds; use --device cpu")
-    with isolated(request.seed, str(request.device)):
+    with isolated(request.seed, request.device):
         module, name, value = found(request.target)
         candidate = instance(value)
         inputs = inputs_of(module, name, candidate, list(request.inputs), request.seed)

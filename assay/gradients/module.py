@@ -51,7 +51,7 @@ def check_module(
     the other one as a finding. `progress` shows on stderr, or on a rich console, how far the search of a large module has come. Small
     modules go to `check_gradient` with the `options`. Raises GradientInputError when there is nothing that can be checked.
     """
-    with isolated(seed, str(device)):
+    with isolated(seed, device):
         module = module if isinstance(module, nn.Module) else module()
         if not isinstance(module, nn.Module):
             raise GradientInputError(

@@ -220,8 +220,10 @@ def taken(name: str, exact: str) -> Taken:
     if found is None or len(exact) <= LINE:
         return Taken(name, exact, exact)
     try:
-        values = np.array(json.loads(found[1].replace("nan", "NaN").replace("inf", "Infinity")))
-    except ValueError:
+        values = np.array(json.loads(found[1].replace("nan", "NaN").replace("inf", "Infinity")), dtype=np.float64)
+    except (ValueError, TypeError, RecursionError):  # no array of numbers: whatever stands there is shown as it is
+        return Taken(name, exact, exact)
+    if not values.size:
         return Taken(name, exact, exact)
     words = [f"{value:.4g}" for value in values.flat]
     wide, columns = max(map(len, words)), values.shape[-1]
@@ -238,8 +240,9 @@ def worked(claim: Result) -> dict[str, Any]:
     facts = [fact for fact in claim["facts"] if fact["what"] == found["fact"] and fact["outcome"] == "fails"]
     # the facts hold the worst case; what they say is the counterexample's own only where that is the worst case
     own = next((fact for fact in facts if spread(fact) or fact["measured"] == found["measured"]), None)
-    values = {name: value if isinstance(value, str) else json.dumps(value) for name, value in found["values"].items()}
-    take = [taken(name, value) for name, value in values.items()]
+    take = [
+        taken(name, value if isinstance(value, str) else json.dumps(value)) for name, value in found["values"].items()
+    ]
     return {"take": take, "what": found["fact"], "result": result(own) if own else plain(found)}
 
 

@@ -293,6 +293,15 @@ def test_a_tensor_too_long_for_a_line_stands_in_rows_beside_every_digit() -> Non
     assert f"{grid} (float64)" in text
 
 
+@pytest.mark.parametrize(
+    "inside",
+    [f'["{"a" * 90}"]', str([[]] * 40), "[" * 2000 + "]" * 2000, str([1, [2]] * 20), "[" + '{"a": 1}, ' * 20 + "1]"],
+)
+def test_a_long_text_in_brackets_that_is_no_tensor_stands_as_it_is(inside: str) -> None:
+    found = sampling.taken("x", f"{inside} (float64)")
+    assert (found.short, found.rows) == (f"{inside} (float64)", "")
+
+
 def test_a_worst_case_beside_a_smaller_counterexample_is_called_so() -> None:
     made = factory.refuted("gfg-1.1", "size")
     assert "the worst of" not in one(made, "refuted")
