@@ -291,6 +291,7 @@ def test_same_numbers_alone_in_parallel_and_in_any_order(tmp_path: Path) -> None
         return {c["id"]: {k: v for k, v in c.items() if k != "seconds"} for c in results["claims"]}
 
     together = numbers("--workers", "2")
+    assert [cid.partition(":")[2] for cid in together] == ["noisy", "twice_is_even", "other"]  # the order of the file
     alone = numbers("gfg-1.1:noisy", "--workers", "1")
     assert alone["gfg-1.1:noisy"] == together["gfg-1.1:noisy"]
 

@@ -144,6 +144,28 @@ def test_small_modules_are_checked_with_parameters_inputs_and_both_modes(seed: i
     assert module.training
 
 
+def test_a_module_that_the_check_makes_is_drawn_by_its_seed_and_the_generators_stay():
+    def weights(seed: int) -> list[float]:
+        report = check_module(
+            lambda: torch.nn.Linear(3, 2).double(), {"input": "float64[2,3]"}, seed=seed, entries="all"
+        )
+        return [record.worst.analytic for record in report.entries if record.worst is not None]
+
+    torch.manual_seed(17)
+    first, after = weights(0), torch.rand(1)
+    torch.manual_seed(18)
+    assert weights(0) == first
+    assert weights(1) != first
+    torch.manual_seed(17)
+    assert torch.equal(torch.rand(1), after)
+
+
+def test_a_check_of_a_function_that_draws_leaves_the_generators():
+    drawn = torch.get_rng_state()
+    check_gradient(torch.nn.functional.dropout, {"input": torch.linspace(1, 2, 6, dtype=torch.float64)})
+    assert torch.equal(torch.get_rng_state(), drawn)
+
+
 def test_a_wrong_small_module_differs_through_a_loss():
     report = check_module(
         Layer(5, [(1, 2, 0.5)]), (torch.ones(2, 5, dtype=torch.float64),), loss=lambda y: y.square().sum()
